@@ -1,0 +1,237 @@
+"""Which examples belong to which group."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2mix.checks import brief, whole_number
+
+Ints = NDArray[np.int64]
+Names = list[int] | list[str]
+
+# Examples handled at a time, so that temporaries stay small beside the index itself.
+_CHUNK = 1 << 22
+
+
+class Groups(Protocol):
+    """What the rest of the library asks of a division into k groups."""
+
+    names: Names
+    """The groups' names, in the order of their positions 0 to k - 1."""
+    sizes: Ints
+    """Examples in each group, shape (k,)."""
+
+    def indices(self, groups: Ints, positions: Ints) -> Ints:
+        """Give the data-set index of each (group, position within the group), any equal shapes."""
+        ...
+
+    def of(self, indices: Ints) -> Ints:
+        """Give the group position of each data-set index, any shape."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Give a hash of the whole division: equal for equal divisions."""
+        ...
+
+
+class ListedGroups:
+    """Groups given by a label for each example, in any order.
+
+    Keeps at most 8 bytes an example: its group, and its place in a list sorted by group.
+
+    Args:
+        labels: Integers or strings, shape (N,): array, tensor, list or pandas column.
+
+    Raises:
+        TypeError: The labels are neither integers nor strings.
+        ValueError: They are empty, not one-dimensional, or hold a missing value.
+    """
+
+    def __init__(self, labels: Any) -> None:
+        self.names, self._codes = _encode(_as_array(labels))
+        self.sizes = _count(self._codes, len(self.names))
+        self._members = _sort(self._codes, self.sizes)
+        self._starts = np.cumsum(self.sizes) - self.sizes
+
+    def indices(self, groups: Ints, positions: Ints) -> Ints:
+        """See :class:`Groups`."""
+        return self._members[self._starts[groups] + positions].astype(np.int64)
+
+    def of(self, indices: Ints) -> Ints:
+        """See :class:`Groups`."""
+        return self._codes[indices].astype(np.int64)
+
+    def fingerprint(self) -> str:
+        """See :class:`Groups`."""
+        digest = _hash_names("listed", self.names)
+        for start in range(0, len(self._codes), _CHUNK):
+            digest.update(np.ascontiguousarray(self._codes[start : start + _CHUNK]).data)
+        return digest.hexdigest()
+
+
+class ContiguousGroups:
+    """Groups that lie one after another: the first ``sizes[0]`` examples are the first group, and so on.
+
+    Keeps nothing per example.
+
+    Args:
+        sizes: Examples by group name, in the order in which the groups lie.
+
+    Raises:
+        TypeError: ``sizes`` is no mapping, or a size or name is of the wrong type.
+        ValueError: A size is below 1.
+    """
+
+    def __init__(self, sizes: Mapping[str, int] | Mapping[int, int]) -> None:
+        if not isinstance(sizes, Mapping):
+            raise TypeError(
+                f"sizes was {brief(sizes)} ({type(sizes).__name__}); it must map each group's name to its number of "
+                'examples, for instance {"wiki": 1000, "code": 200}'
+            )
+        self.names = _checked_names(sizes)
+        checked = [
+            whole_number(f"the size of group {name!r}", size, low=1, fix="leave an empty group out")
+            for name, size in sizes.items()
+        ]
+        self.sizes = np.array(checked, dtype=np.int64)
+        self._starts = np.cumsum(self.sizes) - self.sizes
+
+    def indices(self, groups: Ints, positions: Ints) -> Ints:
+        """See :class:`Groups`."""
+        return self._starts[groups] + positions
+
+    def of(self, indices: Ints) -> Ints:
+        """See :class:`Groups`."""
+        return np.searchsorted(self._starts, indices, side="right") - 1
+
+    def fingerprint(self) -> str:
+        """See :class:`Groups`."""
+        digest = _hash_names("contiguous", self.names)
+        digest.update(self.sizes.tobytes())
+        return digest.hexdigest()
+
+
+def _as_array(labels: Any) -> NDArray[Any]:
+    """Turn labels into a one-dimensional array of integers, of strings, or of string objects."""
+    if isinstance(labels, (str, bytes)) or not (hasattr(labels, "__array__") or isinstance(labels, Iterable)):
+        raise TypeError(
+            f"groups was {brief(labels)} ({type(labels).__name__}); it must hold one group an example: an array, "
+            "tensor or list of integers or strings"
+        )
+    if hasattr(labels, "detach"):
+        labels = labels.detach().cpu()
+    if not hasattr(labels, "__array__"):
+        labels = list(labels)
+        if labels and all(isinstance(label, str) for label in labels):
+            labels = np.array(labels, dtype=object)
+    try:
+        array = np.asarray(labels)
+    except ValueError:
+        raise ValueError(f"groups was {brief(labels)}; it must be flat, one group an example") from None
+    if array.ndim != 1:
+        raise ValueError(
+            f"groups had shape {array.shape}; it must be (N,), one group an example; for one-hot labels pass "
+            "labels.argmax(1)"
+        )
+    if not len(array):
+        raise ValueError("groups was empty; it must hold one group for each example of the training set")
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    if array.dtype.kind in "OT":
+        return _checked_objects(array)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"groups held {array.max()}; integer labels must lie below 2**63; renumber them")
+    if array.dtype.kind not in "iuU":
+        raise TypeError(
+            f"groups had dtype {array.dtype}; groups are integers or strings; if these are whole numbers, convert "
+            "them to an integer type, and cut a continuous value into ranges first"
+        )
+    return array
+
+
+def _checked_objects(array: NDArray[Any]) -> NDArray[Any]:
+    kinds = {type(label) for label in array}
+    if all(issubclass(kind, str) for kind in kinds):
+        return array.astype(object)
+    if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
+        return array.astype(np.int64)
+    odd = next(label for label in array if not isinstance(label, str))
+    raise TypeError(
+        f"groups mixed {' and '.join(sorted(kind.__name__ for kind in kinds))}, for instance {brief(odd)}; they must "
+        "be all integers or all strings; give missing values a name of their own"
+    )
+
+
+def _encode(labels: NDArray[Any]) -> tuple[Names, NDArray[Any]]:
+    """Give the sorted distinct labels and each example's place among them, in the smallest unsigned type."""
+    if labels.dtype.kind == "O":
+        names = sorted(set(labels))
+        place = {name: i for i, name in enumerate(names)}
+        return names, np.fromiter((place[label] for label in labels), _code_type(len(names)), len(labels))
+    low, high = int(labels.min()), int(labels.max())
+    if labels.dtype.kind == "U" or high - low > max(_CHUNK, len(labels) // 8):
+        distinct = np.unique(np.concatenate([np.unique(part) for part in _chunks(labels)]))
+        return distinct.tolist(), _map(labels, lambda part: np.searchsorted(distinct, part), len(distinct))
+    # Labels in a narrow range, as class ids are, need no sorting.
+    present = np.zeros(high - low + 1, dtype=bool)
+    for part in _chunks(labels):
+        present[part.astype(np.int64) - low] = True
+    place_of = np.cumsum(present) - 1
+    names = (np.flatnonzero(present) + low).tolist()
+    return names, _map(labels, lambda part: place_of[part.astype(np.int64) - low], len(names))
+
+
+def _map(labels: NDArray[Any], place: Callable[[NDArray[Any]], Ints], num_groups: int) -> NDArray[Any]:
+    codes = np.empty(len(labels), dtype=_code_type(num_groups))
+    for i, part in enumerate(_chunks(labels)):
+        codes[i * _CHUNK : i * _CHUNK + len(part)] = place(part)
+    return codes
+
+
+def _chunks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    return (array[start : start + _CHUNK] for start in range(0, len(array), _CHUNK))
+
+
+def _code_type(num_groups: int) -> type[np.unsignedinteger[Any]]:
+    return np.uint8 if num_groups <= 1 << 8 else np.uint16 if num_groups <= 1 << 16 else np.uint32
+
+
+def _count(codes: NDArray[Any], num_groups: int) -> Ints:
+    sizes = np.zeros(num_groups, dtype=np.int64)
+    for part in _chunks(codes):
+        sizes += np.bincount(part, minlength=num_groups)
+    return sizes
+
+
+def _sort(codes: NDArray[Any], sizes: Ints) -> NDArray[Any]:
+    """List the examples group by group, within a group in their own order (a counting sort by chunks)."""
+    members = np.empty(len(codes), dtype=np.uint32 if len(codes) <= 1 << 32 else np.int64)
+    free = np.cumsum(sizes) - sizes
+    for i, part in enumerate(_chunks(codes)):
+        order = np.argsort(part, kind="stable")
+        counts = np.bincount(part, minlength=len(sizes))
+        within = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts)
+        members[np.repeat(free, counts) + within] = order + i * _CHUNK
+        free += counts
+    return members
+
+
+def _checked_names(sizes: Mapping[Any, int]) -> Names:
+    names = list(sizes)
+    whole = all(isinstance(name, int) and not isinstance(name, bool) for name in names)
+    if names and not whole and not all(isinstance(name, str) for name in names):
+        raise TypeError(f"sizes had the group names {brief(names)}; they must be all strings or all integers")
+    return names
+
+
+def _hash_names(kind: str, names: Names) -> Any:
+    digest = hashlib.blake2b(kind.encode(), digest_size=16)
+    for name in names:
+        text = repr(name).encode()
+        digest.update(len(text).to_bytes(4, "little") + text)
+    return digest

@@ -1,0 +1,133 @@
+"""Focal loss, with class weights: easy examples cost less, rare classes more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from learn2mix.checks import Range, brief, number
+from learn2mix.registry import register
+
+_REDUCTIONS = ("mean", "sum", "none")
+
+
+def inverse_frequency_weights(counts: Any) -> Tensor:
+    """Weight classes by the inverse of their size: ``w_i`` proportional to ``1 / n_i``, scaled to sum to k.
+
+    Args:
+        counts: Training examples of each class, above 0, shape (k,).
+
+    Returns:
+        Float32, shape (k,), sum k.
+
+    Raises:
+        ValueError: A count is 0 or less, or there are not k of them in a row.
+
+    Example:
+        >>> inverse_frequency_weights([30, 10])
+        tensor([0.5000, 1.5000])
+    """
+    sizes = torch.as_tensor(counts, dtype=torch.float64)
+    if sizes.ndim != 1 or not len(sizes) or not (sizes > 0).all():
+        raise ValueError(
+            f"counts was {brief(sizes.tolist())}; it must hold the number of training examples of each class, above 0; "
+            "merge or drop a class without examples"
+        )
+    weights = 1 / sizes
+    return (weights * (len(sizes) / weights.sum())).float()
+
+
+@register(
+    "focal",
+    family="loss",
+    summary="easy examples are weighted down by (1 - p)^focusing, rare classes up by weight",
+    example={"focusing": 2.0},
+    search_space={"focusing": (0.5, 1.0, 2.0)},
+    reference="arXiv 1708.02002; with class weights arXiv 1901.05555",
+)
+def focal_loss(
+    logits: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    *,
+    focusing: float = 2.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """Compute the focal loss of class logits.
+
+    ``l = (1 - p)**focusing * weight[target] * CE`` with ``CE = -log p``, p the softmax probability of the target. Unlike
+    the Learn2Mix authors' code, p is the unweighted probability: the weight scales the loss and does not change which
+    examples count as easy.
+
+    Args:
+        logits: (n, k) or (n, k, ...).
+        targets: Class ids from 0 to k - 1, (n,) or (n, ...).
+        weight: 0 or more, (k,); :func:`inverse_frequency_weights` makes it class-balanced. None for all ones.
+        focusing: 0 (plain cross-entropy) or more.
+        ignore_index: Targets with this value cost nothing and do not count in the mean.
+        reduction: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a target. The mean is over targets, not over
+            weights as in ``torch.nn.functional.cross_entropy``: the weights already average to 1 over classes.
+
+    Raises:
+        TypeError: ``focusing`` is no number.
+        ValueError: ``focusing`` is negative, ``reduction`` unknown, or ``weight`` has another shape than (k,).
+
+    Example:
+        >>> logits = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+        >>> focal_loss(logits, torch.tensor([0, 0]), reduction="none")  # 0.5**2 * ln 2, 0.1**2 * ln (1 / 0.9)
+        tensor([0.1733, 0.0011])
+
+    Reference:
+        Lin et al., Focal Loss for Dense Object Detection (arXiv 1708.02002), Eq. 5; softmax form.
+    """
+    number("focusing", focusing, Range(0), fix="2 is usual")
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction was {reduction!r}; it must be one of {', '.join(map(repr, _REDUCTIONS))}")
+    if weight is not None and weight.shape != logits.shape[1:2]:
+        raise ValueError(
+            f"weight had shape {tuple(weight.shape)} for logits of shape {tuple(logits.shape)}; it must be "
+            f"({logits.shape[1] if logits.ndim > 1 else 'k'},), one weight a class"
+        )
+    cross_entropy = functional.cross_entropy(logits, targets, reduction="none", ignore_index=ignore_index)
+    # expm1 keeps 1 - p exact for p near 1; the bound keeps the gradient of a power below 1 finite at p = 1.
+    easy = -torch.expm1(-cross_entropy).clamp(max=-torch.finfo(cross_entropy.dtype).tiny)
+    loss = easy**focusing * cross_entropy
+    counted = targets != ignore_index
+    if weight is not None:
+        loss = loss * weight.to(loss.dtype)[torch.where(counted, targets, 0)]
+    if reduction == "none":
+        return loss
+    return loss.sum() / counted.sum() if reduction == "mean" else loss.sum()
+
+
+class FocalLoss(nn.Module):
+    """:func:`focal_loss` as a module; takes the same settings.
+
+    Example:
+        >>> loss = FocalLoss(inverse_frequency_weights([30, 10]), focusing=0.0)
+        >>> loss(torch.zeros(1, 2), torch.tensor([1]))  # 1.5 * ln 2
+        tensor(1.0397)
+    """
+
+    def __init__(
+        self, weight: Tensor | None = None, *, focusing: float = 2.0, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
+        super().__init__()
+        self.weight: Tensor | None
+        self.register_buffer("weight", weight)
+        self.focusing, self.ignore_index, self.reduction = focusing, ignore_index, reduction
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """See :func:`focal_loss`."""
+        return focal_loss(
+            logits,
+            targets,
+            self.weight,
+            focusing=self.focusing,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )

@@ -1,0 +1,394 @@
+"""Mixer: the one object that a training loop holds."""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from learn2mix import checkpoint
+from learn2mix.checks import brief, whole_number
+from learn2mix.feedback import Feedback
+from learn2mix.groups import ContiguousGroups, Groups, ListedGroups, Names
+from learn2mix.policies.base import Policy, check_policy, check_proportions, describe, pack, unpack
+from learn2mix.replicas import Reduce, find_replicas
+from learn2mix.samplers.batch_sampler import BatchSampler
+from learn2mix.samplers.stream import Stream
+
+Floats = NDArray[np.float64]
+
+_HISTORY = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """One update of the proportions, as ``Mixer.history`` keeps it.
+
+    Args:
+        epoch: The epoch whose losses it used.
+        batch: Batches of that epoch observed by then.
+        losses: Group losses the policy was given, (k,); None where no finite loss above 0 was seen.
+        counts: Losses that each is the mean of, (k,); 0 for a group that was not seen.
+        non_finite: Losses left out because they were NaN or infinite, (k,).
+        proportions: Those that resulted, (k,).
+    """
+
+    epoch: int
+    batch: int
+    losses: Floats | None
+    counts: Floats
+    non_finite: Floats
+    proportions: Floats
+
+
+class Mixer:
+    """Fills batches by group, hears the losses, and moves the proportions.
+
+    Args:
+        groups: The group of each training example, (N,): integers or strings; array, tensor or list. At least two
+            groups.
+        batch_size: M, examples a batch, over all replicas together; from 1 to N.
+        policy: How the proportions move: one of ``learn2mix.policies``, or any object with ``init`` and ``update``.
+        seed: Decides the order of the examples, together with the proportions; 0 or more.
+        num_replicas: W, a divisor of M. Taken from the process group where one is initialised.
+        rank: This process's place, 0 to W - 1. Given together with ``num_replicas``.
+        process_group: The data-parallel process group, where it is not the default one.
+        update_every: Update after each so many batches, from within :meth:`observe`, rather than at :meth:`step`.
+        look_ahead: With ``update_every``: how many batches the loader may draw before the batch at hand is observed
+            (``num_workers * prefetch_factor`` for a ``DataLoader`` with workers); updates take hold that much later.
+
+    Raises:
+        TypeError: An argument is of the wrong kind.
+        ValueError: An argument is out of range, or there are fewer than two groups.
+
+    Example:
+        >>> import torch
+        >>> from learn2mix import Mixer, policies
+        >>> labels = torch.tensor([0] * 6 + [1] * 2)
+        >>> mixer = Mixer(labels, batch_size=4, policy=policies.Learn2Mix(mixing_rate=0.5), seed=0)
+        >>> mixer.proportions
+        array([0.75, 0.25])
+        >>> for indices in mixer.batch_sampler:
+        ...     hard = torch.where(labels[indices] == 1, 3.0, 1.0)  # a loss for each example
+        ...     mixer.observe(hard, labels[indices])
+        >>> mixer.step()
+        >>> mixer.proportions
+        array([0.5, 0.5])
+
+    Reference:
+        Venkatasubramanian and Tarokh, Learn2Mix (arXiv 2412.16482), Algorithm 1. Where its code draws ``int(alpha_i *
+        M)`` examples, batches here are exact: floor or ceiling, with what is owed carried over.
+    """
+
+    def __init__(
+        self,
+        groups: Any,
+        batch_size: int,
+        *,
+        policy: Policy,
+        seed: int = 0,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        process_group: Any = None,
+        update_every: int | None = None,
+        look_ahead: int = 0,
+    ) -> None:
+        self._groups: Groups = groups if isinstance(groups, ContiguousGroups) else ListedGroups(groups)
+        if len(self._groups.sizes) < 2:
+            raise ValueError(
+                f"groups held {brief(self._groups.names)} alone; mixing needs at least two groups; pass the column that "
+                "tells the examples apart"
+            )
+        self._num_examples = int(self._groups.sizes.sum())
+        self._batch_size = self._checked_batch_size(batch_size)
+        self._policy = check_policy(policy)
+        self._seed = whole_number("seed", seed)
+        self._replicas = find_replicas(num_replicas, rank, process_group)
+        if self._batch_size % self._replicas.count:
+            raise ValueError(
+                f"batch_size was {self._batch_size} for {self._replicas.count} replicas; it is the size over all of them "
+                "together, so they must divide it"
+            )
+        self._update_every = None if update_every is None else whole_number("update_every", update_every, low=1)
+        self._look_ahead = whole_number("look_ahead", look_ahead)
+        if self._look_ahead and self._update_every is None:
+            raise ValueError(
+                f"look_ahead was {look_ahead} without update_every; proportions that move once an epoch need none; leave "
+                "it out"
+            )
+        self._policy_name = type(policy).__name__
+        self._local_size = self._batch_size // self._replicas.count
+        self._fingerprint = functools.cache(self._groups.fingerprint)
+        self._state = self._policy.init(self._groups.sizes / self._num_examples)
+        self._proportions = check_proportions(self._state.proportions, self.num_groups, self._policy_name)
+        self._feedback = Feedback(self._groups.names)
+        self._unused = 0  # batches observed since the last update within an epoch
+        self.history: deque[Update] = deque(maxlen=_HISTORY)
+        """The last 1000 updates, oldest first; not part of the state."""
+        stream = Stream(
+            self._groups,
+            self._batch_size,
+            self._proportions,
+            seed=self._seed,
+            part=self._replicas.rank,
+            num_parts=self._replicas.count,
+        )
+        self._sampler = BatchSampler(
+            stream,
+            self._num_examples // self._batch_size,
+            self._local_size,
+            self._look_ahead if self._update_every else None,
+        )
+
+    @classmethod
+    def from_sizes(cls, sizes: Mapping[str, int] | Mapping[int, int], batch_size: int, **options: Any) -> Mixer:
+        """Make a Mixer for groups that lie one after another; it keeps nothing per example.
+
+        Args:
+            sizes: Examples by group name, in the order in which the groups lie.
+            batch_size: M.
+            **options: As for ``Mixer``; ``policy`` is required.
+
+        Example:
+            >>> from learn2mix import Mixer, policies
+            >>> mixer = Mixer.from_sizes({"wiki": 10**8, "code": 10**7}, 1000, policy=policies.Static("balanced"))
+            >>> mixer.groups_of([0, 10**8 - 1, 10**8]).tolist()
+            ['wiki', 'wiki', 'code']
+        """
+        return cls(ContiguousGroups(sizes), batch_size, **options)
+
+    @property
+    def batch_sampler(self) -> Sampler[list[int]]:
+        """The sampler to give to a ``DataLoader`` as ``batch_sampler``; its length is N // M."""
+        return self._sampler
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, from 0. It ends at :meth:`step`, or when the sampler is iterated again after its end."""
+        return self._sampler.epoch
+
+    @property
+    def num_groups(self) -> int:
+        """k, how many groups there are."""
+        return len(self._groups.sizes)
+
+    @property
+    def group_names(self) -> Names:
+        """The groups' names in the order of :attr:`proportions`: sorted labels, or the order of ``from_sizes``."""
+        return self._groups.names.copy()
+
+    @property
+    def group_sizes(self) -> NDArray[np.int64]:
+        """Examples in each group, (k,)."""
+        return self._groups.sizes.copy()
+
+    @property
+    def proportions(self) -> Floats:
+        """alpha, each group's share of a batch, float64 of shape (k,)."""
+        return self._proportions.copy()
+
+    def groups_of(self, indices: Any) -> NDArray[Any]:
+        """Give the group name of each data-set index, ready for :meth:`observe`.
+
+        Args:
+            indices: Integers from 0 to N - 1, any shape.
+
+        Raises:
+            TypeError: They are no integers.
+            ValueError: One lies outside the data set.
+        """
+        asked = np.asarray(indices.detach().cpu() if isinstance(indices, torch.Tensor) else indices)
+        if asked.size and asked.dtype.kind not in "iu":
+            raise TypeError(f"indices had dtype {asked.dtype}; data-set indices are integers")
+        asked = asked.astype(np.int64)
+        if asked.size and not 0 <= asked.min() <= asked.max() < self._num_examples:
+            odd = asked.min() if asked.min() < 0 else asked.max()
+            raise ValueError(f"index {odd} was asked for; the data set has {self._num_examples} examples, 0 to N - 1")
+        return np.array(self._groups.names)[self._groups.of(asked)]
+
+    def observe(self, losses: Any, groups: Any, *, weights: Any = None) -> None:
+        """Hear the losses of a training batch, or of a piece of one.
+
+        Losses are detached and added up on their own device, without waiting for it. A non-finite one is left out,
+        counted, and its group warned of once.
+
+        Args:
+            losses: One loss an example, (n,), or (n, ...) to be averaged over all but the first axis.
+            groups: (n,), the values that ``Mixer`` was given (labels 3, 7, 9: pass 3), never positions.
+            weights: Shape of ``losses``, 0 or more: for the average within an example, such as a padding mask. An
+                example whose weights are all 0 has no loss.
+
+        Raises:
+            TypeError: An argument is of the wrong kind.
+            ValueError: Shapes disagree, more is observed than was drawn, a group is unknown or a weight negative (on
+                an accelerator, the latter two show at :meth:`step`). Nothing is added then.
+        """
+        loss, counted, positions = self._feedback.read(losses, groups, weights)
+        self._sampler.check(len(loss))
+        if not self._sampler.open:
+            self._feedback.drop_open()  # what a pass that was broken off left behind
+        done = 0
+        while done < len(loss):
+            stop = min(len(loss), done + self._until_update())
+            self._hear(loss[done:stop], counted[done:stop], positions[done:stop])
+            done = stop
+
+    def skip(self, num_batches: int) -> None:
+        """Say that so many batches were trained on without being observed.
+
+        Raises:
+            ValueError: That is more than were drawn, or a batch is observed in part.
+        """
+        count = whole_number("num_batches", num_batches)
+        if self._sampler.open:
+            raise ValueError(
+                f"skip({count}) was called with {self._sampler.open} examples of a batch observed; observe the rest of that "
+                "batch first"
+            )
+        self._sampler.consume(count * self._local_size)
+
+    def step(self, *, reduce: Reduce | None = None, **signals: Any) -> None:
+        """End the epoch: turn its group losses into new proportions.
+
+        With ``update_every`` the proportions have moved already; this ends the epoch.
+
+        Args:
+            reduce: Sums an array over the replicas, where no process group does: it gets this replica's float64 array
+                and returns the sum of all replicas' arrays, the same for each.
+            **signals: Passed on to the policy's ``update``.
+
+        Raises:
+            ValueError: There are several replicas and neither a process group nor ``reduce``; an unknown group was
+                observed; or the policy refuses the losses. The epoch goes on then.
+        """
+        if self._sampler.open:
+            self._feedback.settle()
+            self._count(1)
+        if self._update_every is None:
+            self._update(reduce, signals)
+        self._sampler.end_epoch()
+        if self._update_every is None:
+            self._sampler.change(self._proportions)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give all that is needed to go on from here: tensors, numbers and dicts.
+
+        It stands at the last whole batch observed; one observed in part is drawn again. Loads with
+        ``torch.load(weights_only=True)``. With several replicas this is one replica's state and nothing is
+        communicated; :meth:`gather_state_dict` gives one that loads at any number of replicas.
+        """
+        epoch, consumed, reports, stream = self._sampler.checkpoint()
+        return checkpoint.save(
+            setup=self._setup(),
+            replica=None if self._replicas.count == 1 else (self._replicas.rank, self._replicas.count),
+            position=(epoch, consumed, reports),
+            stream=stream.state(),
+            policy=pack(self._state),
+            feedback=(self._feedback.settled_sums(), self._feedback.known, self._unused),
+        )
+
+    def gather_state_dict(self) -> dict[str, Any]:
+        """Give one state for all replicas; every replica must call it (collective).
+
+        Raises:
+            ValueError: There are several replicas and no process group joins them.
+        """
+        state = self.state_dict()
+        if self._replicas.count > 1:
+            state["sums"] = torch.from_numpy(self._replicas.total(state["sums"].numpy()))
+            state["replica"] = None
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state: the same indices, the same proportions.
+
+        The first pass over the sampler then gives the rest of the epoch, and is empty if only ``step()`` is missing.
+
+        Args:
+            state: From :meth:`state_dict` or :meth:`gather_state_dict` of a Mixer made with the same arguments (but
+                for the number of replicas).
+
+        Raises:
+            TypeError: It is no state at all.
+            ValueError: It is damaged, of another version, or of a Mixer with other arguments; or it is one replica's
+                state with sums of an epoch under way, and this is another replica. Nothing is changed then.
+        """
+        me = (self._replicas.rank, self._replicas.count)
+        saved = checkpoint.load(state, setup=self._setup(), replica=me, batches_per_epoch=len(self._sampler))
+        policy_state = unpack(self._state, saved.policy)
+        proportions = check_proportions(policy_state.proportions, self.num_groups, "the saved state")
+        self._state, self._proportions = policy_state, proportions
+        self._feedback.load(saved.sums, saved.known)
+        self._unused = saved.unused
+        self._sampler.resume(saved.epoch, saved.consumed, saved.reports, saved.stream)
+
+    def _hear(self, loss: torch.Tensor, counted: torch.Tensor, positions: torch.Tensor) -> None:
+        """Count and add losses that reach no further than the next update."""
+        was_open, before = self._sampler.open, self._sampler.consumed
+        whole = self._sampler.consume(len(loss))
+        if whole:
+            if was_open:
+                self._feedback.settle()
+            self._feedback.add(loss[:whole], counted[:whole], positions[:whole], settled=True)
+        if whole < len(loss):
+            self._feedback.add(loss[whole:], counted[whole:], positions[whole:], settled=False)
+        self._count(self._sampler.consumed - before)
+
+    def _until_update(self) -> int:
+        """Examples until the next update within the epoch."""
+        if self._update_every is None:
+            return self._num_examples
+        return (self._update_every - self._unused) * self._local_size - self._sampler.open
+
+    def _count(self, batches: int) -> None:
+        """Count batches towards the next update within the epoch, and make it when it is due."""
+        if self._update_every is None:
+            return
+        self._unused += batches
+        if self._unused >= self._update_every:
+            self._unused %= self._update_every
+            self._update(None, {})
+            self._sampler.change(self._proportions)
+
+    def _update(self, reduce: Reduce | None, signals: Mapping[str, Any]) -> None:
+        heard = self._feedback.hear(self._replicas.total(self._feedback.settled_sums(), reduce))
+        state = self._state
+        if heard.losses is not None:
+            state = self._policy.update(state, heard.losses.copy(), counts=heard.counts.copy(), **signals)
+            if self._replicas.joined:
+                state = unpack(state, self._replicas.from_first(pack(state)))
+        proportions = check_proportions(state.proportions, self.num_groups, self._policy_name)
+        self._state, self._proportions = state, proportions
+        self._feedback.forget(heard)
+        self.history.append(
+            Update(self.epoch, self._sampler.consumed, heard.losses, heard.counts, heard.non_finite, proportions.copy())
+        )
+
+    def _setup(self) -> dict[str, Any]:
+        """What a state must agree with."""
+        return {
+            "groups": self._fingerprint(),
+            "num_examples": self._num_examples,
+            "num_groups": self.num_groups,
+            "batch_size": self._batch_size,
+            "seed": self._seed,
+            "policy": describe(self._policy),
+            "update_every": self._update_every,
+            "look_ahead": self._look_ahead,
+        }
+
+    def _checked_batch_size(self, batch_size: Any) -> int:
+        size = whole_number("batch_size", batch_size, low=1)
+        if size > self._num_examples:
+            raise ValueError(
+                f"batch_size was {size} for {self._num_examples} examples; an epoch is N // batch_size batches, so it must "
+                f"be at most {self._num_examples}"
+            )
+        return size

@@ -1,0 +1,180 @@
+"""What a policy is: a pure rule from group losses to proportions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learn2mix.checks import Range, brief, number
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class State:
+    """The least that a policy remembers: a dataclass of arrays, numbers and further states.
+
+    Args:
+        proportions: alpha, each group's share of a batch, non-negative, summing to 1, float64 of shape (k,).
+    """
+
+    proportions: Floats
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Any object with these two methods is a policy."""
+
+    def init(self, prior: Floats) -> Any:
+        """Give the first state; ``prior`` (k,) holds the groups' shares of the training set."""
+        ...
+
+    def update(self, state: Any, losses: Floats, *, counts: Floats, **signals: Any) -> Any:
+        """Give the next state from the group losses (k,) and how many losses each is the mean of (k,)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameters:
+    """Base of the policies here: frozen parameters, each checked against the range its field declares.
+
+    Raises:
+        TypeError: A parameter is no number.
+        ValueError: It lies outside its range.
+    """
+
+    adaptive: ClassVar[bool] = True
+    """Whether the proportions ever move; where they do not, nothing needs to be observed."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            if "range" in f.metadata:
+                number(f"{type(self).__name__}'s {f.name}", getattr(self, f.name), f.metadata["range"],
+                       integer=f.metadata["integer"], fix=f.metadata["fix"])  # fmt: skip
+
+
+def parameter(allowed: Range, *, default: Any = dataclasses.MISSING, integer: bool = False, fix: str = "") -> Any:
+    """Declare a numeric parameter and its range."""
+    return dataclasses.field(default=default, metadata={"range": allowed, "integer": integer, "fix": fix})
+
+
+def check_losses(losses: Floats, state: State) -> None:
+    """Check the losses an update is given.
+
+    Raises:
+        ValueError: Their shape is not that of the proportions, or one is not finite.
+    """
+    if np.shape(losses) != state.proportions.shape:
+        raise ValueError(
+            f"losses had shape {np.shape(losses)}; there are {len(state.proportions)} groups, so it must be "
+            f"({len(state.proportions)},), one mean loss a group"
+        )
+    if not np.isfinite(losses).all():
+        raise ValueError(
+            f"losses was {brief(list(losses))}; group losses must be finite; leave non-finite examples out of the mean, "
+            "as Mixer does"
+        )
+
+
+def check_proportions(proportions: Any, num_groups: int, source: str) -> Floats:
+    """Return proportions as float64, after checking what every batch depends on.
+
+    Raises:
+        TypeError: They are no array of numbers.
+        ValueError: They have the wrong shape, a negative or non-finite entry, or a sum other than 1.
+    """
+    try:
+        checked = np.array(proportions, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{source} gave the proportions {brief(proportions)}; they must be {num_groups} numbers"
+        ) from None
+    if checked.shape != (num_groups,):
+        raise ValueError(
+            f"{source} gave proportions of shape {checked.shape}; there are {num_groups} groups, so it must be "
+            f"({num_groups},)"
+        )
+    if not np.isfinite(checked).all() or (checked < 0).any():
+        raise ValueError(f"{source} gave the proportions {brief(checked.tolist())}; they must be finite and 0 or more")
+    total = math.fsum(checked.tolist())
+    if abs(total - 1) > 1e-6:
+        raise ValueError(
+            f"{source} gave proportions that sum to {total:g}; they must sum to 1; divide them by their sum"
+        )
+    return checked
+
+
+def check_policy(policy: Any) -> Policy:
+    """Return the policy, after checking that it can be one.
+
+    Raises:
+        TypeError: It lacks ``init`` or ``update``, or is a class rather than an object.
+    """
+    if isinstance(policy, type) or not isinstance(policy, Policy):
+        raise TypeError(
+            f"policy was {brief(policy)}; it must be an object with init and update, for instance "
+            "policies.Learn2Mix(mixing_rate=0.1)"
+        )
+    return policy
+
+
+def describe(policy: Any) -> str:
+    """Name a policy and its parameters, alike in every process (a plain repr may hold an address)."""
+    if not dataclasses.is_dataclass(policy):
+        return repr(policy) if isinstance(policy, (int, float, str, tuple, type(None))) else type(policy).__qualname__
+    fields = (f"{f.name}={describe(getattr(policy, f.name))}" for f in dataclasses.fields(policy))
+    return f"{type(policy).__qualname__}({', '.join(fields)})"
+
+
+def pack(state: Any) -> dict[str, Any]:
+    """Turn a state into tensors, numbers and dicts, which ``torch.load(weights_only=True)`` reads back."""
+    return {f.name: _pack_value(getattr(state, f.name)) for f in dataclasses.fields(state)}
+
+
+def _pack_value(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return pack(value)
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def unpack(template: Any, packed: Mapping[str, Any]) -> Any:
+    """Undo :func:`pack`: fill a state like ``template`` with packed values.
+
+    Raises:
+        ValueError: Fields, shapes or types are not those of the template.
+    """
+    names = {f.name for f in dataclasses.fields(template)}
+    if not isinstance(packed, Mapping) or set(packed) != names:
+        raise ValueError(
+            f"the saved policy state held {brief(sorted(packed) if isinstance(packed, Mapping) else packed)}; this "
+            f"policy's holds {sorted(names)}; load it into a Mixer with the policy it was saved with"
+        )
+    return dataclasses.replace(
+        template, **{name: _unpack_value(name, getattr(template, name), packed[name]) for name in names}
+    )
+
+
+def _unpack_value(name: str, like: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(like) and not isinstance(like, type):
+        return unpack(like, value)
+    if isinstance(like, np.ndarray):
+        array = value.numpy().copy() if isinstance(value, torch.Tensor) else None
+        if array is None or array.shape != like.shape or array.dtype != like.dtype:
+            raise ValueError(
+                f"the saved policy state's {name} was {brief(value)}; it must be a tensor of shape {like.shape}, "
+                f"{like.dtype}; the state is damaged or of another policy"
+            )
+        return array
+    if isinstance(value, bool) != isinstance(like, bool) or not isinstance(value, (int, float, str, type(None))):
+        raise ValueError(f"the saved policy state's {name} was {brief(value)}; it must be like {like!r}")
+    return value

@@ -1,0 +1,119 @@
+"""Training on several processes: who we are, and how sums and decisions are shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+from learn2mix.checks import whole_number
+
+Reduce = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """One process's place among those that share every batch.
+
+    Args:
+        count: W.
+        rank: From 0 to W - 1.
+        group: The process group that joins them; None where none is initialised.
+    """
+
+    count: int
+    rank: int
+    group: Any = None
+
+    @property
+    def joined(self) -> bool:
+        """Whether a process group can sum over the replicas."""
+        return self.group is not None
+
+    def total(self, sums: NDArray[np.float64], reduce: Reduce | None = None) -> NDArray[np.float64]:
+        """Sum over all replicas; collective.
+
+        Args:
+            sums: This replica's, any shape.
+            reduce: Does the summing where no process group can.
+
+        Raises:
+            ValueError: There are several replicas, and neither a process group nor ``reduce``; or ``reduce`` returns
+                another shape.
+        """
+        if reduce is not None:
+            total = np.asarray(reduce(sums.copy()), dtype=np.float64)
+            if total.shape != sums.shape:
+                raise ValueError(
+                    f"reduce returned shape {total.shape} for sums of shape {sums.shape}; it must add the replicas' arrays "
+                    "element by element"
+                )
+            return total
+        if self.count == 1:
+            return sums
+        if self.group is None:
+            raise ValueError(
+                f"the losses of {self.count} replicas were to be summed without a process group; call "
+                "torch.distributed.init_process_group before making the Mixer, or pass step(reduce=...), a function that "
+                "sums an array over the replicas"
+            )
+        shared = torch.from_numpy(sums.copy()).to(self._device())
+        dist.all_reduce(shared, group=self.group)
+        summed: NDArray[np.float64] = shared.cpu().numpy()
+        return summed
+
+    def from_first(self, value: Any) -> Any:
+        """Give every replica the value of rank 0; collective."""
+        box = [value]
+        dist.broadcast_object_list(
+            box, src=dist.get_global_rank(self.group, 0), group=self.group, device=self._device()
+        )
+        return box[0]
+
+    def _device(self) -> torch.device:
+        nccl = dist.get_backend(self.group) == "nccl"
+        return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
+
+
+def find_replicas(num_replicas: int | None, rank: int | None, process_group: Any) -> Replicas:
+    """Settle world size and rank: as given, else from the process group, else one process.
+
+    Raises:
+        ValueError: Only one of the two is given, they disagree with the process group, or rank is out of range.
+    """
+    if (num_replicas is None) != (rank is None):
+        raise ValueError(
+            f"num_replicas was {num_replicas!r} and rank {rank!r}; give both, or neither to take them from the process "
+            "group"
+        )
+    ready = dist.is_available() and dist.is_initialized()
+    if process_group is not None and not ready:
+        raise ValueError(
+            "process_group was given before torch.distributed was initialised; call init_process_group first"
+        )
+    if num_replicas is None or rank is None:
+        if not ready:
+            return Replicas(1, 0)
+        group = process_group or dist.group.WORLD
+        return Replicas(dist.get_world_size(group), dist.get_rank(group), group)
+    count = whole_number("num_replicas", num_replicas, low=1)
+    place = whole_number("rank", rank)
+    if place >= count:
+        raise ValueError(f"rank was {place} of {count} replicas; it must be from 0 to {count - 1}")
+    if process_group is not None and (dist.get_world_size(process_group), dist.get_rank(process_group)) != (
+        count,
+        place,
+    ):
+        raise ValueError(
+            f"num_replicas {count} and rank {place} were given with a process group of "
+            f"{dist.get_world_size(process_group)} in which this is rank {dist.get_rank(process_group)}; leave them out"
+        )
+    group = process_group
+    if group is None and ready and (dist.get_world_size(), dist.get_rank()) == (count, place):
+        group = dist.group.WORLD
+    return Replicas(count, place, group if count > 1 else None)

@@ -1,0 +1,168 @@
+"""The batch sampler: where training stands in the stream, and what a pass over it yields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from learn2mix.samplers.stream import Stream
+
+# Indices computed at a time: enough to make array arithmetic cheap, few enough to stay in the processor's cache.
+_BLOCK = 1 << 14
+
+
+class BatchSampler(Sampler[list[int]]):
+    """Yields batches of indices; give it to a ``DataLoader`` as ``batch_sampler``. Made by ``Mixer``.
+
+    Every iteration is a pass over what is left of the epoch. What counts is what training consumed
+    (``Mixer.observe``, ``Mixer.skip``), not what was drawn: a loader that reads ahead, a peek or an early ``break``
+    move nothing.
+
+    It has no ``batch_size`` and no ``drop_last`` on purpose: trainers that find them build a sampler of their own.
+
+    Args:
+        stream: Where the batches come from, at its start.
+        batches_per_epoch: P.
+        local_size: Examples of one batch that this process trains on, M / num_replicas.
+        look_ahead: How many batches may be drawn beyond the first unobserved one where proportions change within an
+            epoch; None where they do not.
+    """
+
+    def __init__(self, stream: Stream, batches_per_epoch: int, local_size: int, look_ahead: int | None = None) -> None:
+        super().__init__()
+        self._settled = stream  # at the first batch of the epoch, or later, never past what was consumed
+        self._ahead = stream.copy()  # where the present pass draws
+        self._batches_per_epoch = batches_per_epoch
+        self._local_size = local_size
+        self._look_ahead = look_ahead
+        self._pass = 0
+        self._start = 0  # the stream's batch number at which the epoch began
+        self._drawn = 0  # batches of the epoch that the present pass has yielded, those before its start included
+        self._resumed = False  # restored, and not iterated since
+        self._reports = False  # whether the last epoch that ended had been observed or skipped
+        self.epoch = 0
+        self.consumed = 0
+        """Whole batches of the epoch that training consumed."""
+        self.open = 0
+        """Examples consumed of the batch after those."""
+
+    def __len__(self) -> int:
+        """P, the batches of an epoch."""
+        return self._batches_per_epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Go through what is left of the epoch, or through the next one."""
+        self._begin_pass()
+        mine, drawn = self._pass, self._drawn
+        while drawn < self._batches_per_epoch:
+            for batch in self._ahead.draw(self._block(drawn)).tolist():
+                drawn += 1
+                self._drawn = drawn
+                yield batch
+                if self._pass != mine:
+                    if drawn == self._batches_per_epoch:
+                        return
+                    raise ValueError(
+                        f"batch {drawn} of a pass was asked for after the pass was over: step() was called, or the "
+                        "sampler iterated again, inside the loop; call step() after the loop over the loader, or give "
+                        "Mixer update_every= to update within an epoch"
+                    )
+
+    def check(self, examples: int) -> None:
+        """Check that so many more examples can have been trained on.
+
+        Raises:
+            ValueError: That is more than were drawn.
+        """
+        total = self.consumed * self._local_size + self.open + examples
+        if total > self._drawn * self._local_size:
+            raise ValueError(
+                f"{total} examples of epoch {self.epoch} were observed, and {self._drawn * self._local_size} drawn "
+                f"({self._drawn} batches of {self._local_size}); observe each training batch once, and no validation "
+                "batch"
+            )
+
+    def consume(self, examples: int) -> int:
+        """Count examples that training consumed; returns how many of them belong to batches that are whole now."""
+        self.check(examples)
+        total = self.consumed * self._local_size + self.open + examples
+        whole = max(0, (self.open + examples) // self._local_size * self._local_size - self.open)
+        self.consumed, self.open = divmod(total, self._local_size)
+        return whole
+
+    def end_epoch(self) -> None:
+        """End the epoch here: the next one goes on from what was consumed, or drawn where nothing was."""
+        self._reports = bool(self.consumed or self.open)
+        used = self.consumed + bool(self.open) if self._reports else self._drawn
+        self._settle(used)
+        self._start = self._settled.batches
+        self._settled.hasten(at=self._start)
+        self._ahead = self._settled.copy()
+        self.epoch += 1
+        self.consumed = self.open = self._drawn = 0
+        self._pass += 1
+        self._resumed = False
+
+    def change(self, proportions: NDArray[np.float64]) -> None:
+        """Let new proportions hold from the first batch that cannot have been drawn yet."""
+        at = self._start + (self.consumed + (self._look_ahead or 0) if self.consumed else 0)
+        self._settled.change(proportions, at=at)
+        self._ahead.change(proportions, at=at)
+
+    def checkpoint(self) -> tuple[int, int, bool, Stream]:
+        """Give epoch, batches consumed, whether the last epoch was observed, and the stream at that place.
+
+        An epoch that was drawn to its end by someone who never observes is over.
+        """
+        if not (self.consumed or self.open or self._reports) and self._drawn == self._batches_per_epoch:
+            stream = self._settled.copy()
+            stream.skip(self._start + self._drawn - stream.batches)
+            return self.epoch + 1, 0, False, stream
+        self._settle(self.consumed)
+        return self.epoch, self.consumed, self._reports, self._settled
+
+    def resume(self, epoch: int, consumed: int, reports: bool, stream: Mapping[str, Any]) -> None:
+        """Take up what :meth:`checkpoint` gave, the stream as its state."""
+        self._settled.restore(**stream)
+        self._ahead = self._settled.copy()
+        self._start = self._settled.batches - consumed
+        self.epoch, self.consumed, self.open, self._reports = epoch, consumed, 0, reports
+        self._drawn = consumed
+        self._pass += 1
+        self._resumed = True
+
+    def _begin_pass(self) -> None:
+        all_consumed = self.consumed == self._batches_per_epoch
+        all_drawn = not (self.consumed or self.open) and self._drawn == self._batches_per_epoch
+        if (all_consumed or all_drawn) and not self._resumed:
+            self.end_epoch()
+        self._resumed = False
+        self._settle(self.consumed)
+        self._ahead = self._settled.copy()
+        self._drawn, self.open = self.consumed, 0
+        self._pass += 1
+
+    def _settle(self, batches: int) -> None:
+        """Bring the settled stream to this many batches of the epoch."""
+        target = self._start + batches
+        if self._ahead.batches == target:
+            self._settled = self._ahead.copy()
+        elif self._settled.batches < target:
+            self._settled.skip(target - self._settled.batches)
+
+    def _block(self, drawn: int) -> int:
+        block = min(max(1, _BLOCK // self._local_size), self._batches_per_epoch - drawn)
+        if self._look_ahead is None:
+            return block
+        allowed = self.consumed + self._look_ahead - drawn + 1
+        if allowed < 1:
+            raise ValueError(
+                f"batch {drawn} was asked for with {self.consumed} batches observed and look_ahead="
+                f"{self._look_ahead}; batch p needs batch p - 1 - look_ahead observed; observe every batch before asking "
+                "for the next, and give Mixer look_ahead=num_workers * prefetch_factor when the loader has workers"
+            )
+        return min(block, allowed)

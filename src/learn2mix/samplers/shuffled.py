@@ -1,0 +1,66 @@
+"""Within a group: a new random order each pass, every example once a pass."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from learn2mix.samplers.permutation import Ints, Words, columns_for, combine, permute
+
+
+class Shuffled:
+    """Deals every group's examples in shuffled order, pass after pass (Learn2Mix, Eq. 12-13).
+
+    The numbers of times that two examples of a group were drawn never differ by more than 1. Unlike the paper's code,
+    every pass has an order of its own. The order is computed, not stored: the state is one number a group.
+
+    Args:
+        sizes: Examples in each group, shape (k,).
+        word: Decides the orders; shape (1,).
+    """
+
+    def __init__(self, sizes: Ints, word: Words) -> None:
+        self._sizes = sizes
+        self._columns = columns_for(sizes)
+        self._words = combine(word, np.arange(len(sizes)))
+        self.drawn: Ints = np.zeros(len(sizes), dtype=np.int64)
+        """Examples drawn from each group so far, shape (k,)."""
+
+    def copy(self) -> Shuffled:
+        """Give an independent copy."""
+        other = object.__new__(Shuffled)
+        other.__dict__.update(self.__dict__)
+        other.drawn = self.drawn.copy()
+        return other
+
+    def skip(self, counts: Ints) -> None:
+        """Pass over what batches of these counts, (n, k), would have drawn."""
+        self.drawn += counts.sum(axis=0)
+
+    def take(self, counts: Ints, slots: Ints) -> tuple[Ints, Ints]:
+        """Draw batches.
+
+        Args:
+            counts: How many of each group a batch takes, shape (n, k), all rows with the same sum M.
+            slots: The places of a batch that are wanted, each from 0 to M - 1 (places count through the groups in
+                order), shape (m,).
+
+        Returns:
+            The group of each wanted place and its position within the group, both shape (n, m).
+        """
+        num_batches, num_groups = counts.shape
+        before = np.cumsum(counts, axis=0) - counts
+        flat = counts.ravel()
+        ends = np.cumsum(flat)
+        # Number of the draw, within its group, that a batch's first place of that group stands for.
+        first = ((self.drawn + before).ravel() - (ends - flat)).reshape(counts.shape)
+        groups = np.repeat(np.tile(np.arange(num_groups), num_batches), flat).reshape(num_batches, -1)
+        places = slots + (np.arange(num_batches) * groups.shape[1])[:, None]
+        groups = groups[:, slots]
+        draws = first[np.arange(num_batches)[:, None], groups] + places
+        self.skip(counts)
+        return groups, self._positions(groups.ravel(), draws.ravel()).reshape(groups.shape)
+
+    def _positions(self, groups: Ints, draws: Ints) -> Ints:
+        sizes = self._sizes[groups]
+        passes = draws // sizes
+        return permute(draws - passes * sizes, sizes, self._columns[groups], combine(self._words[groups], passes))
