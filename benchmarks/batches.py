@@ -36,18 +36,14 @@ def main() -> None:
             theirs.append(pair[1])
     batches = EXAMPLES // BATCH
     ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    print(
-        json.dumps(
-            {
-                "what": f"an epoch of {batches} batches of {BATCH} from {EXAMPLES} examples in {GROUPS} groups",
-                "learn2mix_us_per_batch": round(statistics.median(ours) / batches * 1e6, 1),
-                "torch_us_per_batch": round(statistics.median(theirs) / batches * 1e6, 1),
-                "ratio": {"median": round(statistics.median(ratios), 3), "min": round(ratios[0], 3),
-                          "max": round(ratios[-1], 3)},
-                "epochs": EPOCHS,
-            }
-        )  # fmt: skip
-    )
+    result = {
+        "what": f"an epoch of {batches} batches of {BATCH} from {EXAMPLES} examples in {GROUPS} groups",
+        "learn2mix_us_per_batch": round(statistics.median(ours) / batches * 1e6, 1),
+        "torch_us_per_batch": round(statistics.median(theirs) / batches * 1e6, 1),
+        "ratio": {"median": statistics.median(ratios), "min": ratios[0], "max": ratios[-1]},
+        "epochs": EPOCHS,
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

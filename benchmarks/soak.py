@@ -9,6 +9,7 @@ first broken promise.
 import resource
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -40,14 +41,16 @@ def main(num_batches: int) -> None:
             mixer.observe(losses[groups], mixer.groups_of(indices))
             done += 1
         mixer.step()
-        spread = [int(np.ptp(uses[a:b])) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        spread = [int(np.ptp(uses[a:b])) for a, b in pairwise(starts)]
         assert max(spread) <= 1, spread
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         early = early or peak
         assert peak < early + 20, f"memory grew from {early:.0f} to {peak:.0f} MiB"
         if mixer.epoch % 10 == 0 or done >= num_batches:
             seconds = time.perf_counter() - begun
-            print(f"{done:9,} batches  {seconds:6.0f} s  peak {peak:.0f} MiB  most owed {abs(owed).max():.2f}", flush=True)
+            print(
+                f"{done:9,} batches  {seconds:6.0f} s  peak {peak:.0f} MiB  most owed {abs(owed).max():.2f}", flush=True
+            )
     print(f"ok: {done:,} batches, {mixer.epoch} epochs, every promise exact")
 
 

@@ -7,10 +7,31 @@
 2
 """
 
-from learn2mix import losses, metrics, policies
-from learn2mix.mixer import Mixer, Update
-from learn2mix.samplers import BatchSampler
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learn2mix import losses, metrics, policies
+    from learn2mix.mixer import Mixer, Update
+    from learn2mix.samplers import BatchSampler
 
 __version__ = "0.1.0"
 
 __all__ = ["BatchSampler", "Mixer", "Update", "__version__", "losses", "metrics", "policies"]
+
+_HOMES = {"BatchSampler": "samplers", "Mixer": "mixer", "Update": "mixer"}
+
+
+# Names load when they are asked for: torch takes seconds to import, and the command line has to set how its threads
+# wait before that.
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{_HOMES.get(name, name)}")
+    return getattr(home, name) if name in _HOMES else home
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

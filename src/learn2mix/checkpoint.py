@@ -87,7 +87,7 @@ def load(state: Any, *, setup: Mapping[str, Any], replica: tuple[int, int], batc
         raise TypeError(
             f"the state was {brief(state)} ({type(state).__name__}); it must be what mixer.state_dict() returned"
         )
-    if "version" in state and state["version"] != VERSION:
+    if "version" in state and not _same(state["version"], VERSION):
         raise ValueError(
             f"the state has version {state['version']!r}; this release reads version {VERSION}; load it with the release "
             "that saved it"
@@ -113,11 +113,15 @@ class _DamageError(Exception):
     """A value that no Mixer can have saved."""
 
 
+def _same(saved: Any, here: Any) -> bool:
+    return type(saved) is type(here) and bool(saved == here)
+
+
 def _check_setup(saved: Any, setup: Mapping[str, Any]) -> None:
     if not isinstance(saved, Mapping):
         raise ValueError(f"the state's setup was {brief(saved)}; the state is damaged; load an earlier checkpoint")
     for key, here in setup.items():
-        if saved.get(key) != here:
+        if not _same(saved.get(key), here):
             fix = _FIXES.get(key, "make the Mixer with the arguments it was saved with")
             raise ValueError(
                 f"the state was saved by a Mixer with {key} {brief(saved.get(key))}, and this one has {brief(here)}; {fix}"
@@ -153,12 +157,19 @@ def _check_position(saved: Saved, *, batch_size: int, batches_per_epoch: int) ->
         )
     if (stream["drawn"] < 0).any() or int(stream["owed"].sum()) != 0:
         raise _DamageError("the examples drawn do not add up")
-    if not stream["dues"] or any(int(due.sum()) != batch_size << 32 or (due < 0).any() for _, due in stream["dues"]):
+    starts = [start for start, _ in stream["dues"]]
+    if not starts or starts[0] > stream["batches"] or starts != sorted(set(starts)):
+        raise _DamageError(f"examples are due from batches {starts} on, at batch {stream['batches']}")
+    if any(int(due.sum()) != batch_size << 32 or (due < 0).any() for _, due in stream["dues"]):
         raise _DamageError("the examples due do not add up to a batch")
+    if np.isnan(saved.sums).any() or not (np.isfinite(saved.sums[1:]) & (saved.sums[1:] >= 0)).all():
+        raise _DamageError("the sums of losses and their counts are no sums")
 
 
 def _share(saved: Saved, of: Any, replica: tuple[int, int]) -> Saved:
     """Give this replica its part of the sums."""
+    if of is not None and not (isinstance(of, (list, tuple)) and len(of) == 2):
+        raise ValueError(f"the state's replica was {brief(of)}; the state is damaged; load an earlier checkpoint")
     if of is not None and list(of) != list(replica):
         if saved.sums.any():
             raise ValueError(

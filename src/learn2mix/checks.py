@@ -68,8 +68,8 @@ class Range:
         return " and ".join(parts) or "any number"
 
 
-def number(name: str, value: Any, allowed: Range, *, integer: bool = False, fix: str = "") -> None:
-    """Check one numeric parameter.
+def number(name: str, value: Any, allowed: Range, *, integer: bool = False, fix: str = "") -> int | float:
+    """Return one numeric parameter as a plain int or float, once checked.
 
     Raises:
         TypeError: ``value`` is no number, or no integer where one is asked for.
@@ -87,3 +87,4 @@ def number(name: str, value: Any, allowed: Range, *, integer: bool = False, fix:
         ) from None
     if math.isnan(checked) or checked not in allowed:
         raise ValueError(f"{name} was {value!r}; it must be {kind}, {allowed}{hint}")
+    return checked

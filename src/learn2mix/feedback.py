@@ -180,7 +180,7 @@ class Feedback:
             return self._positions_of_strings(groups, losses)
         try:
             given = torch.as_tensor(groups, device=losses.device)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RuntimeError):
             raise TypeError(
                 f"groups was {brief(groups)}; this Mixer was given integer groups, so observe takes integers, one an "
                 "example"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ Names = list[int] | list[str]
 
 # Examples handled at a time, so that temporaries stay small beside the index itself.
 _CHUNK = 1 << 22
+_MOST = 1 << 62
 
 
 class Groups(Protocol):
@@ -98,6 +99,11 @@ class ContiguousGroups:
             whole_number(f"the size of group {name!r}", size, low=1, fix="leave an empty group out")
             for name, size in sizes.items()
         ]
+        if sum(checked) > _MOST:
+            raise ValueError(
+                f"sizes was {brief(dict(sizes))}, {sum(checked)} examples; there can be at most 2**62; are they bytes or "
+                "tokens rather than examples?"
+            )
         self.sizes = np.array(checked, dtype=np.int64)
         self._starts = np.cumsum(self.sizes) - self.sizes
 
@@ -118,16 +124,17 @@ class ContiguousGroups:
 
 def _as_array(labels: Any) -> NDArray[Any]:
     """Turn labels into a one-dimensional array of integers, of strings, or of string objects."""
-    if isinstance(labels, (str, bytes)) or not (hasattr(labels, "__array__") or isinstance(labels, Iterable)):
+    unordered = isinstance(labels, (str, bytes, Mapping, Set))
+    if unordered or not (hasattr(labels, "__array__") or isinstance(labels, Iterable)):
         raise TypeError(
             f"groups was {brief(labels)} ({type(labels).__name__}); it must hold one group an example: an array, "
-            "tensor or list of integers or strings"
+            "tensor or list of integers or strings; for sizes by name there is Mixer.from_sizes"
         )
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu()
     if not hasattr(labels, "__array__"):
         labels = list(labels)
-        if labels and all(isinstance(label, str) for label in labels):
+        if any(isinstance(label, str) for label in labels):  # or numbers among them would turn into strings
             labels = np.array(labels, dtype=object)
     try:
         array = np.asarray(labels)
@@ -145,7 +152,7 @@ def _as_array(labels: Any) -> NDArray[Any]:
     if array.dtype.kind in "OT":
         return _checked_objects(array)
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"groups held {array.max()}; integer labels must lie below 2**63; renumber them")
+        raise _too_far(array.max())
     if array.dtype.kind not in "iuU":
         raise TypeError(
             f"groups had dtype {array.dtype}; groups are integers or strings; if these are whole numbers, convert "
@@ -154,12 +161,19 @@ def _as_array(labels: Any) -> NDArray[Any]:
     return array
 
 
+def _too_far(label: int) -> ValueError:
+    return ValueError(f"groups held {label}; integer labels must lie from -2**63 to 2**63 - 1; renumber them")
+
+
 def _checked_objects(array: NDArray[Any]) -> NDArray[Any]:
     kinds = {type(label) for label in array}
     if all(issubclass(kind, str) for kind in kinds):
         return array.astype(object)
     if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
-        return array.astype(np.int64)
+        try:
+            return array.astype(np.int64)
+        except OverflowError:
+            raise _too_far(max(array, key=abs)) from None
     odd = next(label for label in array if not isinstance(label, str))
     raise TypeError(
         f"groups mixed {' and '.join(sorted(kind.__name__ for kind in kinds))}, for instance {brief(odd)}; they must "
@@ -226,6 +240,8 @@ def _checked_names(sizes: Mapping[Any, int]) -> Names:
     whole = all(isinstance(name, int) and not isinstance(name, bool) for name in names)
     if names and not whole and not all(isinstance(name, str) for name in names):
         raise TypeError(f"sizes had the group names {brief(names)}; they must be all strings or all integers")
+    if whole and names and not -(1 << 63) <= min(names) <= max(names) < 1 << 63:
+        raise _too_far(max(names, key=abs))
     return names
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from learn2mix import checkpoint
 from learn2mix.checks import brief, whole_number
 from learn2mix.feedback import Feedback
 from learn2mix.groups import ContiguousGroups, Groups, ListedGroups, Names
-from learn2mix.policies.base import Policy, check_policy, check_proportions, describe, pack, unpack
+from learn2mix.policies.base import Policy, check_policy, check_state, describe, pack, unpack
 from learn2mix.replicas import Reduce, find_replicas
 from learn2mix.samplers.batch_sampler import BatchSampler
 from learn2mix.samplers.stream import Stream
@@ -117,6 +116,11 @@ class Mixer:
                 "together, so they must divide it"
             )
         self._update_every = None if update_every is None else whole_number("update_every", update_every, low=1)
+        if self._update_every and self._replicas.count > 1 and not self._replicas.joined:
+            raise ValueError(
+                f"update_every was {update_every} for {self._replicas.count} replicas without a process group; losses are "
+                "summed over the replicas at each update; call torch.distributed.init_process_group first"
+            )
         self._look_ahead = whole_number("look_ahead", look_ahead)
         if self._look_ahead and self._update_every is None:
             raise ValueError(
@@ -125,9 +129,9 @@ class Mixer:
             )
         self._policy_name = type(policy).__name__
         self._local_size = self._batch_size // self._replicas.count
-        self._fingerprint = functools.cache(self._groups.fingerprint)
+        self._fingerprint = ""  # of the groups; computed when it is first needed
         self._state = self._policy.init(self._groups.sizes / self._num_examples)
-        self._proportions = check_proportions(self._state.proportions, self.num_groups, self._policy_name)
+        self._proportions = check_state(self._state, self.num_groups, self._policy_name)
         self._feedback = Feedback(self._groups.names)
         self._unused = 0  # batches observed since the last update within an epoch
         self.history: deque[Update] = deque(maxlen=_HISTORY)
@@ -145,6 +149,7 @@ class Mixer:
             self._num_examples // self._batch_size,
             self._local_size,
             self._look_ahead if self._update_every else None,
+            reports=getattr(policy, "adaptive", True),
         )
 
     @classmethod
@@ -323,7 +328,7 @@ class Mixer:
         me = (self._replicas.rank, self._replicas.count)
         saved = checkpoint.load(state, setup=self._setup(), replica=me, batches_per_epoch=len(self._sampler))
         policy_state = unpack(self._state, saved.policy)
-        proportions = check_proportions(policy_state.proportions, self.num_groups, "the saved state")
+        proportions = check_state(policy_state, self.num_groups, "the saved state")
         self._state, self._proportions = policy_state, proportions
         self._feedback.load(saved.sums, saved.known)
         self._unused = saved.unused
@@ -362,9 +367,10 @@ class Mixer:
         state = self._state
         if heard.losses is not None:
             state = self._policy.update(state, heard.losses.copy(), counts=heard.counts.copy(), **signals)
+            check_state(state, self.num_groups, self._policy_name)
             if self._replicas.joined:
                 state = unpack(state, self._replicas.from_first(pack(state)))
-        proportions = check_proportions(state.proportions, self.num_groups, self._policy_name)
+        proportions = check_state(state, self.num_groups, self._policy_name)
         self._state, self._proportions = state, proportions
         self._feedback.forget(heard)
         self.history.append(
@@ -373,8 +379,9 @@ class Mixer:
 
     def _setup(self) -> dict[str, Any]:
         """What a state must agree with."""
+        self._fingerprint = self._fingerprint or self._groups.fingerprint()
         return {
-            "groups": self._fingerprint(),
+            "groups": self._fingerprint,
             "num_examples": self._num_examples,
             "num_groups": self.num_groups,
             "batch_size": self._batch_size,

@@ -66,8 +66,8 @@ def register(
 
 
 def entries(family: str | None = None) -> Iterator[Entry]:
-    """Go through the entries of one family, or of all, in the order of registration."""
-    return iter([e for e in _ENTRIES.values() if family is None or e.family == family])
+    """Go through the entries of one family, or of all, by name."""
+    return iter(sorted((e for e in _ENTRIES.values() if family in (None, e.family)), key=lambda e: (e.family, e.name)))
 
 
 def get(family: str, name: str) -> Entry:

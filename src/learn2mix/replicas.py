@@ -100,6 +100,10 @@ def find_replicas(num_replicas: int | None, rank: int | None, process_group: Any
         if not ready:
             return Replicas(1, 0)
         group = process_group or dist.group.WORLD
+        if dist.get_rank(group) < 0:
+            raise ValueError(
+                "process_group was one that this process is no member of; every process gives the group it trains with"
+            )
         return Replicas(dist.get_world_size(group), dist.get_rank(group), group)
     count = whole_number("num_replicas", num_replicas, low=1)
     place = whole_number("rank", rank)

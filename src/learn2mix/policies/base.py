@@ -54,9 +54,12 @@ class Parameters:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
+            name, value = f"{type(self).__name__}'s {f.name}", getattr(self, f.name)
             if "range" in f.metadata:
-                number(f"{type(self).__name__}'s {f.name}", getattr(self, f.name), f.metadata["range"],
-                       integer=f.metadata["integer"], fix=f.metadata["fix"])  # fmt: skip
+                checked = number(name, value, f.metadata["range"], integer=f.metadata["integer"], fix=f.metadata["fix"])
+                object.__setattr__(self, f.name, checked)  # a plain number, so that equal settings look equal
+            elif f.name == "policy":
+                check_policy(value, name)
 
 
 def parameter(allowed: Range, *, default: Any = dataclasses.MISSING, integer: bool = False, fix: str = "") -> Any:
@@ -107,10 +110,26 @@ def check_proportions(proportions: Any, num_groups: int, source: str) -> Floats:
         raise ValueError(
             f"{source} gave proportions that sum to {total:g}; they must sum to 1; divide them by their sum"
         )
-    return checked
+    # Shares worked out in float32 sum to 1 less exactly than the counts of a large batch need.
+    return checked / total if abs(total - 1) > 1e-12 else checked
 
 
-def check_policy(policy: Any) -> Policy:
+def check_state(state: Any, num_groups: int, source: str) -> Floats:
+    """Return the proportions of a policy's state, checked.
+
+    Raises:
+        TypeError: It is no dataclass with ``proportions``, or they are no numbers.
+        ValueError: As for :func:`check_proportions`.
+    """
+    if not dataclasses.is_dataclass(state) or isinstance(state, type) or not hasattr(state, "proportions"):
+        raise TypeError(
+            f"{source} gave the state {brief(state)} ({type(state).__name__}); init and update must return a dataclass "
+            "with a field proportions, for instance policies.State(proportions)"
+        )
+    return check_proportions(state.proportions, num_groups, source)
+
+
+def check_policy(policy: Any, name: str = "policy") -> Policy:
     """Return the policy, after checking that it can be one.
 
     Raises:
@@ -118,7 +137,7 @@ def check_policy(policy: Any) -> Policy:
     """
     if isinstance(policy, type) or not isinstance(policy, Policy):
         raise TypeError(
-            f"policy was {brief(policy)}; it must be an object with init and update, for instance "
+            f"{name} was {brief(policy)}; it must be an object with init and update, for instance "
             "policies.Learn2Mix(mixing_rate=0.1)"
         )
     return policy

@@ -23,7 +23,8 @@ def quota(proportions: NDArray[np.float64], batch_size: int) -> Ints:
         batch_size: M, from 1 to 2**30.
 
     Returns:
-        Whole units, shape (k,), that sum to exactly M * 2**32; each within one unit of ``proportions * M``.
+        Whole units, shape (k,), that sum to exactly M * 2**32; each within one unit of ``proportions * M`` where M is
+        at most 2**20.
 
     >>> (quota(np.array([0.5, 0.3, 0.2]), 10) / 2**32).tolist()
     [5.0, 3.0, 2.0]
@@ -31,12 +32,11 @@ def quota(proportions: NDArray[np.float64], batch_size: int) -> Ints:
     exact = proportions / math.fsum(proportions.tolist()) * (batch_size * float(_UNIT))
     units = np.floor(exact).astype(np.int64)
     missing = batch_size * _UNIT - int(units.sum())
-    # The largest remainders are rounded up (missing > 0); a sum of floors can exceed the whole by rounding alone.
-    order = np.argsort(units - exact, kind="stable")
-    if missing >= 0:
-        units[order[:missing]] += 1
-    else:
-        units[order[missing:]] -= 1
+    # The largest remainders are rounded up. What is missing beyond them, or too much, is float64's own rounding, which
+    # for batches above 2**20 exceeds a unit.
+    rounded = min(max(missing, 0), int((exact > units).sum()))
+    units[np.argsort(units - exact, kind="stable")[:rounded]] += 1
+    units[np.argmax(units)] += missing - rounded
     return units
 
 

@@ -30,9 +30,18 @@ class BatchSampler(Sampler[list[int]]):
         local_size: Examples of one batch that this process trains on, M / num_replicas.
         look_ahead: How many batches may be drawn beyond the first unobserved one where proportions change within an
             epoch; None where they do not.
+        reports: Whether batches are going to be observed, as far as is known before the first epoch has ended.
     """
 
-    def __init__(self, stream: Stream, batches_per_epoch: int, local_size: int, look_ahead: int | None = None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        batches_per_epoch: int,
+        local_size: int,
+        look_ahead: int | None = None,
+        *,
+        reports: bool = True,
+    ) -> None:
         super().__init__()
         self._settled = stream  # at the first batch of the epoch, or later, never past what was consumed
         self._ahead = stream.copy()  # where the present pass draws
@@ -43,7 +52,7 @@ class BatchSampler(Sampler[list[int]]):
         self._start = 0  # the stream's batch number at which the epoch began
         self._drawn = 0  # batches of the epoch that the present pass has yielded, those before its start included
         self._resumed = False  # restored, and not iterated since
-        self._reports = False  # whether the last epoch that ended had been observed or skipped
+        self._reports = reports  # whether the last epoch that ended had been observed or skipped
         self.epoch = 0
         self.consumed = 0
         """Whole batches of the epoch that training consumed."""
@@ -95,9 +104,14 @@ class BatchSampler(Sampler[list[int]]):
         return whole
 
     def end_epoch(self) -> None:
-        """End the epoch here: the next one goes on from what was consumed, or drawn where nothing was."""
+        """End the epoch here: the next one goes on from what was consumed.
+
+        Where nothing was but batches were drawn, all of them count as used: how many a loader has drawn hangs on how
+        far it reads ahead.
+        """
         self._reports = bool(self.consumed or self.open)
-        used = self.consumed + bool(self.open) if self._reports else self._drawn
+        unreported = self._batches_per_epoch if self._drawn else 0
+        used = self.consumed + bool(self.open) if self._reports else unreported
         self._settle(used)
         self._start = self._settled.batches
         self._settled.hasten(at=self._start)
@@ -109,7 +123,9 @@ class BatchSampler(Sampler[list[int]]):
 
     def change(self, proportions: NDArray[np.float64]) -> None:
         """Let new proportions hold from the first batch that cannot have been drawn yet."""
-        at = self._start + (self.consumed + (self._look_ahead or 0) if self.consumed else 0)
+        used = self.consumed + bool(self.open)
+        at = self._start + (used + (self._look_ahead or 0) if used else 0)
+        self._settle(self.consumed)  # what was due before is done with, or the dues of a long epoch would pile up
         self._settled.change(proportions, at=at)
         self._ahead.change(proportions, at=at)
 

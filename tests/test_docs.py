@@ -1,0 +1,68 @@
+"""Exports, registry and documentation name the same things."""
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+import pytest
+
+import learn2mix
+import learn2mix.bench.methods
+from learn2mix import losses, policies, registry
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def load_index():
+    spec = importlib.util.spec_from_file_location("index", DOCS / "index.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_index_is_what_the_registry_says():
+    index = load_index()
+    assert index.PATH.read_text() == index.index()
+
+
+def test_every_registered_part_has_a_card_and_every_card_a_part():
+    cards = {path.stem for path in (DOCS / "methods").glob("*.md")} - {"README"}
+    assert cards == {e.name for family in ("policy", "loss", "method") for e in registry.entries(family)}
+
+
+@pytest.mark.parametrize(("module", "family"), [(policies, "policy"), (losses, "loss")])
+def test_exports_are_registered(module, family):
+    registered = {e.part.__name__ for e in registry.entries(family)}
+    assert registered <= set(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name).__doc__
+
+
+def test_top_level_names_exist_and_only_they():
+    assert set(dir(learn2mix)) == set(learn2mix.__all__)
+    for name in learn2mix.__all__:
+        assert getattr(learn2mix, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'mixer_'"):
+        learn2mix.mixer_  # noqa: B018
+
+
+@pytest.mark.parametrize("entry", list(registry.entries()), ids=lambda e: f"{e.family}-{e.name}")
+def test_entries_are_complete(entry):
+    assert entry.summary
+    assert "\n" not in entry.summary
+    doc = inspect.getdoc(entry.part)
+    assert doc
+    assert doc.strip()
+
+
+def test_public_methods_of_mixer_are_documented():
+    for name, member in inspect.getmembers(learn2mix.Mixer):
+        if not name.startswith("_"):
+            assert inspect.getdoc(member), name
+
+
+def test_code_in_the_documentation_is_run():
+    """Pages hold their code as doctests: a fenced Python block without a prompt would not be run."""
+    for page in [*DOCS.glob("**/*.md"), DOCS.parent / "CONTRIBUTING.md"]:
+        for block in page.read_text().split("```python\n")[1:]:
+            assert block.startswith(">>> "), f"{page.name}: {block[:60]!r}"
