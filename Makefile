@@ -24,7 +24,7 @@ help:
 install: .venv/.all
 
 demo: .venv/.bench
-	$(BIN)/learn2mix compare digits --workers 2
+	$(BIN)/learn2mix compare digits
 
 test: .venv/.all
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto

@@ -39,7 +39,11 @@ def train(rank: int, meeting_point: str) -> None:
             losses.mean().backward()
             optimizer.step()
         mixer.step()  # sums the losses over both, so that both move alike
-    print(f"replica {rank}: {len(x)} examples a step, proportions {mixer.proportions.tolist()}")
+    shares = [None] * REPLICAS
+    dist.all_gather_object(shares, mixer.proportions.tolist())
+    if rank == 0:
+        for replica, proportions in enumerate(shares):
+            print(f"replica {replica}: {len(x)} examples a step, proportions {proportions}")
     dist.destroy_process_group()
 
 

@@ -5,6 +5,8 @@ import inspect
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import learn2mix
 import learn2mix.bench.methods
@@ -13,16 +15,16 @@ from learn2mix import losses, policies, registry
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def load_index():
-    spec = importlib.util.spec_from_file_location("index", DOCS / "index.py")
+def load_build():
+    spec = importlib.util.spec_from_file_location("index", DOCS / "build.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_the_index_is_what_the_registry_says():
-    index = load_index()
-    assert index.PATH.read_text() == index.index()
+    build = load_build()
+    assert build.INDEX.read_text() == build.index()
 
 
 def test_every_registered_part_has_a_card_and_every_card_a_part():
@@ -66,3 +68,26 @@ def test_code_in_the_documentation_is_run():
     for page in [*DOCS.glob("**/*.md"), DOCS.parent / "CONTRIBUTING.md"]:
         for block in page.read_text().split("```python\n")[1:]:
             assert block.startswith(">>> "), f"{page.name}: {block[:60]!r}"
+
+
+def test_the_readme_is_what_the_stored_runs_say():
+    build = load_build()
+    assert build.README.read_text() == build.readme()
+
+
+def test_the_three_lines_of_the_readme_train():
+    code = (DOCS.parent / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    labels = torch.tensor([0] * 1000 + [1] * 100)
+    model = torch.nn.Linear(2, 2)
+    given = {
+        "labels": labels,
+        "dataset": TensorDataset(torch.randn(1100, 2), labels),
+        "model": model,
+        "optimizer": torch.optim.Adam(model.parameters()),
+        "epochs": 2,
+        "DataLoader": DataLoader,
+        "F": torch.nn.functional,
+    }
+    exec(code, given)
+    assert given["mixer"].epoch == 2
+    assert given["mixer"].proportions[1] > 0.12  # from 0.09 towards about half, a tenth of the way twice

@@ -22,7 +22,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from learn2mix.bench.compare import Event
-    from learn2mix.bench.figures import Summary
+    from learn2mix.bench.record import Run
     from learn2mix.bench.store import Store
     from learn2mix.bench.wording import Column
 
@@ -90,7 +90,9 @@ def compare(
     output: Annotated[Path, typer.Option(help="Where runs and report go, in a folder of the task's name.")] = Path(
         "runs"
     ),
-    workers: Annotated[int, typer.Option(min=1, help="Processes to train in; pays where steps are small.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes to train in; what suits task and machine if not given.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -108,10 +110,9 @@ def compare(
         _check_device(device)
 
     from learn2mix.bench.compare import compare as make_runs
-    from learn2mix.bench.report import write_report
+    from learn2mix.bench.compare import fitting_workers
     from learn2mix.bench.runner import find_task
     from learn2mix.bench.store import Store
-    from learn2mix.bench.summary import summarise
 
     store = Store(output / task_name)
     count = seeds or find_task(task_name).seeds
@@ -124,16 +125,13 @@ def compare(
             epochs=epochs,
             data_dir=data_dir,
             device=device,
-            workers=workers,
+            workers=workers or fitting_workers([task_name]),
             watch=bar.runs,
         )
         if not done.runs:
             _fail("every run failed: " + "; ".join(done.failures.values()))
         timing = _timing(store, task_name, names, data_dir, device, bar)
-    summary = summarise(done.runs, timing=timing)
-    report = store.folder / "report.html"
-    write_report(done.runs, report, timing=timing)
-    _show(summary, as_json, report=str(report), made=done.made, failures=done.failures)
+    _publish(done.runs, timing, store.folder / "report.html", as_json, made=done.made, failures=done.failures)
     if done.failures:
         raise typer.Exit(1)
 
@@ -150,17 +148,13 @@ def report(
             f"{str(runs)!r} is no folder; give one that `learn2mix compare` wrote", param_hint="RUNS"
         )
 
-    from learn2mix.bench.report import write_report
     from learn2mix.bench.store import Store
-    from learn2mix.bench.summary import summarise
 
     store = Store(runs)
-    stored, timing = store.runs(), store.timing()
+    stored = store.runs()
     if not stored:
         _fail(f"{runs} holds no runs; make some with `learn2mix compare TASK`")
-    page = output or runs / "report.html"
-    write_report(stored, page, timing=timing)
-    _show(summarise(stored, timing=timing), as_json, report=str(page))
+    _publish(stored, store.timing(), output or runs / "report.html", as_json)
 
 
 def _registered() -> Sequence[Any]:
@@ -205,21 +199,28 @@ def _timing(
     return measured
 
 
-def _show(summary: Summary, as_json: bool, **extra: Any) -> None:
+def _publish(runs: Sequence[Run], timing: dict[str, Any] | None, page: Path, as_json: bool, **facts: Any) -> None:
+    """Write the report and print the same figures."""
     from learn2mix.bench import wording
+    from learn2mix.bench.report import write_report
 
+    summary = write_report(runs, page, timing=timing)
     if as_json:
-        print(json.dumps({**summary.to_json(), **extra}, indent=2, ensure_ascii=False))
+        print(json.dumps({**summary.to_json(), "report": str(page), **facts}, indent=2, ensure_ascii=False))
         return
     console = _console()
     for task in summary.tasks:
-        console.print(_table(wording.results_table(task)))
-        console.print(_table(wording.cost_table(task)))
-        for text in (wording.headline(task), *task.notes, ""):
-            console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    for failure in extra.get("failures", {}).values():
-        Console(stderr=True).print(f"failed: {failure}", markup=False, highlight=False)
-    console.print(f"report: {extra['report']}", markup=False, highlight=False, soft_wrap=True)
+        _print(console, f"{task.title}: {len(task.seeds)} seeds, {task.epochs} epochs", "")
+        console.print(_table(wording.results_table(task)), "", _table(wording.cost_table(task)), "", sep="\n")
+        _print(console, wording.headline(task), *task.notes, "")
+    _print(console, f"report: {page}")
+    for failure in facts.get("failures", {}).values():
+        print("learn2mix: failed:", failure, file=sys.stderr)
+
+
+def _print(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _table(columns: Sequence[Column]) -> Table:
@@ -249,13 +250,12 @@ class _Bar:
 
     def runs(self, event: Event) -> None:
         """Move on with the runs of a comparison."""
-        part = event.phase_done / max(event.phase_total, 1) if event.phase == "training" else 0.0
-        what = f"{event.run}: {event.phase}" if event.run and event.phase != "ended" else event.run or "runs"
+        part = event.phase_done / max(event.phase_total, 1)
+        within = event.run and event.phase != "ended"
+        what = f"{event.run}: {event.phase} {part:.0%}" if within else event.run or event.phase
+        done = event.done + (min(part, 0.99) if event.phase == "training" else 0.0)
         self._progress.update(
-            self._row,
-            total=event.total,
-            completed=event.done + min(part, 0.99),
-            description=f"{what} ({event.done} of {event.total})",
+            self._row, total=event.total or None, completed=done, description=f"{event.done} of {event.total}  {what}"
         )
 
     def timing(self, phase: str, done: int, total: int) -> None:

@@ -136,7 +136,7 @@ class Feedback:
         known = np.where(counts > 0, losses / np.maximum(counts, 1), self.known)
         known = np.clip(known, -_LARGEST, _LARGEST)  # a sum of huge losses may have overflowed
         moves = counts.any() and np.nan_to_num(known).any()
-        filled = np.where(np.isnan(known), np.nanmean(known), known) if moves else None
+        filled = np.where(np.isnan(known), _mean(known[~np.isnan(known)]), known) if moves else None
         return Heard(filled, counts, non_finite, known)
 
     def forget(self, heard: Heard) -> None:
@@ -215,15 +215,20 @@ class Feedback:
         return torch.tensor(found, dtype=torch.int64).to(losses.device, non_blocking=True)
 
 
-def _as_losses(losses: Any) -> Tensor:
-    if not isinstance(losses, Tensor):
+def _mean(losses: Floats) -> float:
+    """Give the mean of finite losses, where their sum may overflow."""
+    return float(np.clip((losses / len(losses)).sum(), -_LARGEST, _LARGEST))
+
+
+def _as_losses(given: Any) -> Tensor:
+    if not isinstance(given, Tensor):
         try:
-            losses = torch.as_tensor(losses)
+            given = torch.as_tensor(given)
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(
-                f"losses was {brief(losses)} ({type(losses).__name__}); it must be a tensor of floats, one loss an example"
+                f"losses was {brief(given)} ({type(given).__name__}); it must be a tensor of floats, one loss an example"
             ) from None
-    losses = losses.detach()
+    losses: Tensor = given.detach()
     if not losses.dtype.is_floating_point:
         raise TypeError(f"losses had dtype {losses.dtype}; it must be floating point, one loss an example")
     if losses.ndim == 0:

@@ -61,18 +61,20 @@ class ListedGroups:
 
     def indices(self, groups: Ints, positions: Ints) -> Ints:
         """See :class:`Groups`."""
-        return self._members[self._starts[groups] + positions].astype(np.int64)
+        found: Ints = self._members[self._starts[groups] + positions].astype(np.int64)
+        return found
 
     def of(self, indices: Ints) -> Ints:
         """See :class:`Groups`."""
-        return self._codes[indices].astype(np.int64)
+        found: Ints = self._codes[indices].astype(np.int64)
+        return found
 
     def fingerprint(self) -> str:
         """See :class:`Groups`."""
         digest = _hash_names("listed", self.names)
         for start in range(0, len(self._codes), _CHUNK):
             digest.update(np.ascontiguousarray(self._codes[start : start + _CHUNK]).data)
-        return digest.hexdigest()
+        return str(digest.hexdigest())
 
 
 class ContiguousGroups:
@@ -119,7 +121,29 @@ class ContiguousGroups:
         """See :class:`Groups`."""
         digest = _hash_names("contiguous", self.names)
         digest.update(self.sizes.tobytes())
-        return digest.hexdigest()
+        return str(digest.hexdigest())
+
+
+def check_indices(indices: Any, num_examples: int) -> Ints:
+    """Return data-set indices as an array.
+
+    Raises:
+        TypeError: They are no integers.
+        ValueError: One lies outside the data set, or the rows differ in length.
+    """
+    try:
+        array = np.asarray(indices.detach().cpu() if hasattr(indices, "detach") else indices)
+    except ValueError:
+        raise ValueError(f"indices was {brief(indices)}; it must be an array, its rows of one length") from None
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"indices had dtype {array.dtype}; data-set indices are integers; pass those of a batch")
+    if array.size and not 0 <= array.min() <= array.max() < num_examples:
+        odd = array.min() if array.min() < 0 else array.max()
+        raise ValueError(
+            f"index {odd} was asked for; the data set has {num_examples} examples, so indices go from 0 to "
+            f"{num_examples - 1}; are they those of another data set?"
+        )
+    return array.astype(np.int64)
 
 
 def _as_array(labels: Any) -> NDArray[Any]:
@@ -187,7 +211,7 @@ def _encode(labels: NDArray[Any]) -> tuple[Names, NDArray[Any]]:
         names = sorted(set(labels))
         place = {name: i for i, name in enumerate(names)}
         return names, np.fromiter((place[label] for label in labels), _code_type(len(names)), len(labels))
-    low, high = int(labels.min()), int(labels.max())
+    low, high = (0, 0) if labels.dtype.kind == "U" else (int(labels.min()), int(labels.max()))
     if labels.dtype.kind == "U" or high - low > max(_CHUNK, len(labels) // 8):
         distinct = np.unique(np.concatenate([np.unique(part) for part in _chunks(labels)]))
         return distinct.tolist(), _map(labels, lambda part: np.searchsorted(distinct, part), len(distinct))

@@ -15,7 +15,7 @@ from torch.utils.data import Sampler
 from learn2mix import checkpoint
 from learn2mix.checks import brief, whole_number
 from learn2mix.feedback import Feedback
-from learn2mix.groups import ContiguousGroups, Groups, ListedGroups, Names
+from learn2mix.groups import ContiguousGroups, Groups, ListedGroups, Names, check_indices
 from learn2mix.policies.base import Policy, check_policy, check_state, describe, pack, unpack
 from learn2mix.replicas import Reduce, find_replicas
 from learn2mix.samplers.batch_sampler import BatchSampler
@@ -105,6 +105,7 @@ class Mixer:
                 f"groups held {brief(self._groups.names)} alone; mixing needs at least two groups; pass the column that "
                 "tells the examples apart"
             )
+        self._names = np.array(self._groups.names)
         self._num_examples = int(self._groups.sizes.sum())
         self._batch_size = self._checked_batch_size(batch_size)
         self._policy = check_policy(policy)
@@ -209,14 +210,8 @@ class Mixer:
             TypeError: They are no integers.
             ValueError: One lies outside the data set.
         """
-        asked = np.asarray(indices.detach().cpu() if isinstance(indices, torch.Tensor) else indices)
-        if asked.size and asked.dtype.kind not in "iu":
-            raise TypeError(f"indices had dtype {asked.dtype}; data-set indices are integers")
-        asked = asked.astype(np.int64)
-        if asked.size and not 0 <= asked.min() <= asked.max() < self._num_examples:
-            odd = asked.min() if asked.min() < 0 else asked.max()
-            raise ValueError(f"index {odd} was asked for; the data set has {self._num_examples} examples, 0 to N - 1")
-        return np.array(self._groups.names)[self._groups.of(asked)]
+        checked = check_indices(indices, self._num_examples)
+        return self._names[self._groups.of(checked)]
 
     def observe(self, losses: Any, groups: Any, *, weights: Any = None) -> None:
         """Hear the losses of a training batch, or of a piece of one.

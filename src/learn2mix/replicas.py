@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from learn2mix.checks import whole_number
+from learn2mix.checks import brief, whole_number
 
 Reduce = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -47,7 +47,17 @@ class Replicas:
                 another shape.
         """
         if reduce is not None:
-            total = np.asarray(reduce(sums.copy()), dtype=np.float64)
+            if not callable(reduce):
+                raise TypeError(
+                    f"reduce was {brief(reduce)}; it must be a function that sums an array over the replicas"
+                )
+            summed = reduce(sums.copy())
+            try:
+                total = np.asarray(summed, dtype=np.float64)
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"reduce returned {brief(summed)}; it must return the sum of the replicas' arrays, a float64 array"
+                ) from None
             if total.shape != sums.shape:
                 raise ValueError(
                     f"reduce returned shape {total.shape} for sums of shape {sums.shape}; it must add the replicas' arrays "
@@ -64,8 +74,8 @@ class Replicas:
             )
         shared = torch.from_numpy(sums.copy()).to(self._device())
         dist.all_reduce(shared, group=self.group)
-        summed: NDArray[np.float64] = shared.cpu().numpy()
-        return summed
+        over_all: NDArray[np.float64] = shared.cpu().numpy()
+        return over_all
 
     def from_first(self, value: Any) -> Any:
         """Give every replica the value of rank 0; collective."""

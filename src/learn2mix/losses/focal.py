@@ -64,8 +64,8 @@ def focal_loss(
     examples count as easy.
 
     Args:
-        logits: (n, k) or (n, k, ...).
-        targets: Class ids from 0 to k - 1, (n,) or (n, ...).
+        logits: (n, k) or (n, k, ...); or (k,) for one example.
+        targets: Class ids from 0 to k - 1, (n,) or (n, ...); or ().
         weight: 0 or more, (k,); :func:`inverse_frequency_weights` makes it class-balanced. None for all ones.
         focusing: 0 (plain cross-entropy) or more.
         ignore_index: Targets with this value cost nothing and do not count in the mean.
@@ -73,7 +73,7 @@ def focal_loss(
             weights as in ``torch.nn.functional.cross_entropy``: the weights already average to 1 over classes.
 
     Raises:
-        TypeError: ``focusing`` is no number.
+        TypeError: ``focusing`` is no number, or ``targets`` are probabilities.
         ValueError: ``focusing`` is negative, ``reduction`` unknown, or ``weight`` has another shape than (k,).
 
     Example:
@@ -87,10 +87,13 @@ def focal_loss(
     number("focusing", focusing, Range(0), fix="2 is usual")
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction was {reduction!r}; it must be one of {', '.join(map(repr, _REDUCTIONS))}")
-    if weight is not None and weight.shape != logits.shape[1:2]:
+    if targets.dtype.is_floating_point:
+        raise TypeError(f"targets had dtype {targets.dtype}; they must be class ids; pass probabilities.argmax(1)")
+    num_classes = logits.shape[min(1, logits.ndim - 1)]
+    if weight is not None and tuple(weight.shape) != (num_classes,):
         raise ValueError(
             f"weight had shape {tuple(weight.shape)} for logits of shape {tuple(logits.shape)}; it must be "
-            f"({logits.shape[1] if logits.ndim > 1 else 'k'},), one weight a class"
+            f"({num_classes},), one weight a class"
         )
     cross_entropy = functional.cross_entropy(logits, targets, reduction="none", ignore_index=ignore_index)
     # expm1 keeps 1 - p exact for p near 1; the bound keeps the gradient of a power below 1 finite at p = 1.

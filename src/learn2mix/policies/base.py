@@ -175,7 +175,7 @@ def unpack(template: Any, packed: Mapping[str, Any]) -> Any:
     names = {f.name for f in dataclasses.fields(template)}
     if not isinstance(packed, Mapping) or set(packed) != names:
         raise ValueError(
-            f"the saved policy state held {brief(sorted(packed) if isinstance(packed, Mapping) else packed)}; this "
+            f"the saved policy state held {brief(list(packed) if isinstance(packed, Mapping) else packed)}; this "
             f"policy's holds {sorted(names)}; load it into a Mixer with the policy it was saved with"
         )
     return dataclasses.replace(
@@ -187,7 +187,7 @@ def _unpack_value(name: str, like: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(like) and not isinstance(like, type):
         return unpack(like, value)
     if isinstance(like, np.ndarray):
-        array = value.numpy().copy() if isinstance(value, torch.Tensor) else None
+        array = value.detach().cpu().numpy().copy() if isinstance(value, torch.Tensor) else None
         if array is None or array.shape != like.shape or array.dtype != like.dtype:
             raise ValueError(
                 f"the saved policy state's {name} was {brief(value)}; it must be a tensor of shape {like.shape}, "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from learn2mix.checks import brief, whole_number
 from learn2mix.samplers.stream import Stream
 
 # Indices computed at a time: enough to make array arithmetic cheap, few enough to stay in the processor's cache.
@@ -51,7 +52,8 @@ class BatchSampler(Sampler[list[int]]):
         self._pass = 0
         self._start = 0  # the stream's batch number at which the epoch began
         self._drawn = 0  # batches of the epoch that the present pass has yielded, those before its start included
-        self._resumed = False  # restored, and not iterated since
+        self._resumed = False  # restored, and nothing trained on nor a pass given out since
+        self._expected: tuple[int, int] | None = None  # epoch and batches that a loaded position named
         self._reports = reports  # whether the last epoch that ended had been observed or skipped
         self.epoch = 0
         self.consumed = 0
@@ -81,6 +83,34 @@ class BatchSampler(Sampler[list[int]]):
                         "Mixer update_every= to update within an epoch"
                     )
 
+    def state_dict(self) -> dict[str, int]:
+        """Give the position alone: the epoch, and the batches of it yielded so far.
+
+        For loaders that keep their own snapshots, as torchdata's ``StatefulDataLoader`` does when it hands out a batch.
+        Losses, policy and the stream itself are in ``Mixer.state_dict()``, which is to be saved beside it.
+        """
+        return {"epoch": self.epoch, "batches": self._drawn}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Expect to stand at a position; ``Mixer.load_state_dict`` goes there, before or after this.
+
+        Args:
+            state: From :meth:`state_dict`.
+
+        Raises:
+            TypeError: It is no mapping.
+            ValueError: It is no position. Whether it is the Mixer's shows at the next iteration, which raises if not.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"the position was {brief(state)}; it must be what batch_sampler.state_dict() returned")
+        if set(state) != {"epoch", "batches"}:
+            raise ValueError(f"the position held {brief(sorted(state))}; it must hold epoch and batches alone")
+        epoch, batches = (whole_number(f"the position's {key}", state[key]) for key in ("epoch", "batches"))
+        if batches > self._batches_per_epoch:
+            raise ValueError(f"the position was batch {batches}; an epoch here has {self._batches_per_epoch} batches")
+        self._expected = epoch, batches
+        self._pass += 1  # what iterates now is over
+
     def check(self, examples: int) -> None:
         """Check that so many more examples can have been trained on.
 
@@ -98,6 +128,7 @@ class BatchSampler(Sampler[list[int]]):
     def consume(self, examples: int) -> int:
         """Count examples that training consumed; returns how many of them belong to batches that are whole now."""
         self.check(examples)
+        self._resumed = self._resumed and not examples
         total = self.consumed * self._local_size + self.open + examples
         whole = max(0, (self.open + examples) // self._local_size * self._local_size - self.open)
         self.consumed, self.open = divmod(total, self._local_size)
@@ -151,12 +182,30 @@ class BatchSampler(Sampler[list[int]]):
         self._pass += 1
         self._resumed = True
 
+    def _check_expected(self) -> None:
+        """Check that a loaded position is the Mixer's own."""
+        if self._expected is None:
+            return
+        epoch, batches = self._expected
+        end_is_start = (epoch + 1, 0) if batches == self._batches_per_epoch else None
+        if (self.epoch, self.consumed) not in (self._expected, end_is_start):
+            raise ValueError(
+                f"the loader's state stands at epoch {epoch}, batch {batches}, and the Mixer at epoch {self.epoch}, batch "
+                f"{self.consumed}; save and load both together, each time after a batch was observed (with "
+                "snapshot_every_n_steps=1), the Mixer's state_dict before the loader is iterated"
+            )
+        self._expected = None
+
     def _begin_pass(self) -> None:
+        # A loader that restores its own position may draw from a pass that it then throws away, and begin another: such
+        # a pass does not count as the first after a restore.
+        may_be_thrown_away = self._expected is not None and self._reports
+        self._check_expected()
         all_consumed = self.consumed == self._batches_per_epoch
         all_drawn = not (self.consumed or self.open) and self._drawn == self._batches_per_epoch
         if (all_consumed or all_drawn) and not self._resumed:
             self.end_epoch()
-        self._resumed = False
+        self._resumed = self._resumed and may_be_thrown_away
         self._settle(self.consumed)
         self._ahead = self._settled.copy()
         self._drawn, self.open = self.consumed, 0

@@ -9,11 +9,14 @@ every version of NumPy.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
+_Word = type[np.uint32] | type[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 # Odd multipliers, one a half-round: they make the half-rounds different functions of the same key.
@@ -100,9 +103,7 @@ def _walk(places: Ints, sizes: Ints, columns: Ints, keys: Words, rounds: int) ->
     return out
 
 
-def _walk_words(
-    places: Ints, sizes: Ints, columns: Ints, keys: Words, rounds: int, dtype: type[np.uint32] | type[np.uint64]
-) -> Ints:
+def _walk_words(places: Ints, sizes: Ints, columns: Ints, keys: Words, rounds: int, dtype: _Word) -> Ints:
     out, todo = _cells(places, sizes, columns, keys, rounds, dtype), np.arange(len(places))
     while (beyond := out[todo] >= sizes[todo]).any():
         todo = todo[beyond]
@@ -110,15 +111,15 @@ def _walk_words(
     return out
 
 
-def _cells(
-    places: Ints, sizes: Ints, columns: Ints, keys: Words, rounds: int, dtype: type[np.uint32] | type[np.uint64]
-) -> Ints:
+def _cells(places: Ints, sizes: Ints, columns: Ints, keys: Words, rounds: int, dtype: _Word) -> Ints:
     """Send each cell of its grid to another, one to one."""
     width = columns.astype(dtype)
     height = (-(-sizes // columns)).astype(dtype)
     quotient = places // columns
-    row, column = quotient.astype(dtype), (places - quotient * columns).astype(dtype)
-    key, other = (keys >> np.uint64(32)).astype(dtype), keys.astype(dtype)
+    row: NDArray[Any] = quotient.astype(dtype)
+    column: NDArray[Any] = (places - quotient * columns).astype(dtype)
+    key: NDArray[Any] = (keys >> np.uint64(32)).astype(dtype)
+    other: NDArray[Any] = keys.astype(dtype)
     if dtype is np.uint64:
         key = mix(keys)
     for i in range(rounds):
@@ -128,11 +129,11 @@ def _cells(
 
 
 def _shift(
-    coordinate: NDArray, by: NDArray, multiplier: int, modulus: NDArray, dtype: type[np.uint32] | type[np.uint64]
-) -> NDArray:
+    coordinate: NDArray[Any], by: NDArray[Any], multiplier: int, modulus: NDArray[Any], dtype: _Word
+) -> NDArray[Any]:
     """Add a hash of ``by`` to the coordinate, modulo its range."""
-    half = dtype(16 if dtype is np.uint32 else 32)
-    amount = by * dtype(multiplier)
+    half: Any = dtype(16 if dtype is np.uint32 else 32)
+    amount: NDArray[Any] = by * dtype(multiplier)
     amount ^= amount >> dtype(15)
     amount *= dtype(0x2C1B3C6D)
     amount ^= amount >> dtype(12)
@@ -141,4 +142,7 @@ def _shift(
     amount *= modulus  # at most 2**half, so that the product fits and its upper half lies below the modulus
     amount >>= half
     amount += coordinate
-    return np.minimum(amount, amount - modulus)  # where amount < modulus the difference wraps to a huge number
+    shifted: NDArray[Any] = np.minimum(
+        amount, amount - modulus
+    )  # where amount < modulus the difference wraps to a huge number
+    return shifted

@@ -1,0 +1,99 @@
+"""Write what is generated in the documentation: python docs/build.py.
+
+The index of methods comes from the registry; the README's figures and picture come from the stored runs in results/.
+"""
+
+import re
+from pathlib import Path
+
+import learn2mix.bench.methods
+import learn2mix.losses
+import learn2mix.policies  # noqa: F401  (importing a family registers its members)
+from learn2mix import registry
+from learn2mix.bench import wording
+from learn2mix.bench.figures import TaskSummary
+from learn2mix.bench.store import Store
+from learn2mix.bench.summary import summarise
+
+ROOT = Path(__file__).parents[1]
+INDEX = ROOT / "docs" / "methods" / "README.md"
+README = ROOT / "README.md"
+PICTURE = ROOT / "docs" / "digits.svg"
+FAMILIES = {
+    "policy": "Policies: how the proportions move",
+    "loss": "Losses: what an error costs",
+    "method": "Methods of the bench: whole ways to train",
+}
+COLUMNS = ("Method", "n", "Test error, %", "Difference to classical", "95 % interval", "Verdict", "Worst group, %")
+COLOURS = {"classical": "#444444", "learn2mix": "#0072b2", "balanced": "#009e73", "natural": "#56b4e9"}
+
+
+def index() -> str:
+    """Give the index of methods: a table a family, a line a member, each linked to its card."""
+    parts = ["# Methods\n\nWritten by `python docs/build.py` from the registry; do not edit.\n"]
+    for family, title in FAMILIES.items():
+        rows = [f"| [{e.name}]({e.name}.md) | {e.summary} | {e.reference} |" for e in registry.entries(family)]
+        parts.append(
+            "\n".join([f"## {title}\n", "| name | what it is | reference |", "| --- | --- | --- |", *rows]) + "\n"
+        )
+    return "\n".join(parts)
+
+
+def summary(task: str) -> TaskSummary:
+    """Give the figures of a task's stored runs."""
+    store = Store(ROOT / "results" / task)
+    (found,) = summarise(store.runs(), timing=store.timing()).tasks
+    return found
+
+
+def table(task: str) -> str:
+    """Give a task's results as a Markdown table, with a sentence and where the runs were made."""
+    found = summary(task)
+    columns = {column.title: column for column in wording.results_table(found)}
+    chosen = [columns[title] for title in COLUMNS]
+    rules = ["---:" if column.numeric else "---" for column in chosen]
+    lines = [[column.title for column in chosen], rules, *zip(*(column.cells for column in chosen), strict=True)]
+    rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    made = next(iter(found.arms[0].runs.values())).provenance
+    where = f"{made['machine']['cpu']}, {made['machine']['cores']} cores, torch {made['versions']['torch']}"
+    return f"{wording.headline(found)}\n\n{rows}\n\nMade on: {where}, commit {made['commit'][:10]}.\n"
+
+
+def readme() -> str:
+    """Give the README with its generated parts renewed."""
+
+    def renew(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{table(match[2])}{match[3]}"
+
+    return re.sub(r"(<!-- results: (\S+) -->)\n.*?(<!-- end -->)", renew, README.read_text(), flags=re.DOTALL)
+
+
+def draw() -> None:
+    """Draw the README's picture: test error by epoch, and the path of learn2mix's proportions."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams.update(
+        {"svg.hashsalt": "learn2mix", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    )
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    for arm in summary("digits").arms:
+        if arm.name in COLOURS:
+            mean = arm.stack("test_metric").mean(axis=0) * 100
+            left.plot(arm.stack("epoch")[0], mean, color=COLOURS[arm.name], label=arm.name)
+        if arm.name == "learn2mix":
+            shares = arm.stack("proportions").mean(axis=0) * 100
+            for group in range(shares.shape[1]):
+                colour = plt.get_cmap("viridis")(group / shares.shape[1])
+                right.plot(arm.stack("epoch")[0], shares[:, group], color=colour, label=f"digit {group}")
+    left.set(xlabel="epoch", ylabel="test error, % (mean of seeds)", yscale="log", title="digits, long-tailed")
+    left.legend(frameon=False)
+    right.set(xlabel="epoch", ylabel="share of a batch, %", title="make-up of learn2mix's batches", ylim=(0, None))
+    right.legend(frameon=False, ncols=2, fontsize=7)
+    figure.savefig(PICTURE, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    INDEX.write_text(index())
+    README.write_text(readme())
+    draw()

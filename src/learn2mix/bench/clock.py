@@ -1,0 +1,183 @@
+"""What a step costs, by method: a timing run of its own in which all methods take turns.
+
+Seconds measured while runs are made depend on what else the machine was doing. Here every method trains a few steps in
+turn, round after round, in one process with a fixed number of threads, so that whatever slows the machine slows all.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from learn2mix.bench import provenance, seeds
+from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.methods.base import Method
+from learn2mix.bench.runner import find_method, find_task, fixed_threads, make_ready
+from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.training import Trainer
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """One method's times; a value a round.
+
+    Args:
+        step_seconds: An optimiser step within an epoch, with all that fills and judges its batch.
+        epoch_seconds: What an epoch costs beyond its steps: making its order, ending it, moving proportions.
+        steps_per_epoch: Steps that share an epoch's cost.
+    """
+
+    step_seconds: tuple[float, ...]
+    epoch_seconds: tuple[float, ...]
+    steps_per_epoch: int
+
+    @property
+    def seconds_per_step(self) -> float:
+        """The median step, and its share of the median epoch's cost."""
+        return statistics.median(self.step_seconds) + statistics.median(self.epoch_seconds) / self.steps_per_epoch
+
+    @property
+    def by_round(self) -> tuple[float, ...]:
+        """Seconds a step in each round, for paired ratios between methods."""
+        pairs = zip(self.step_seconds, self.epoch_seconds, strict=True)
+        return tuple(step + epoch / self.steps_per_epoch for step, epoch in pairs)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Step times of several methods on one task, measured together.
+
+    Args:
+        task: The task's name.
+        methods: The times by method.
+        machine: What they were measured on.
+        versions: And with.
+    """
+
+    task: str
+    methods: dict[str, StepTimes]
+    machine: dict[str, Any]
+    versions: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values: ``seconds_per_step`` by method, the raw rounds, machine and versions."""
+        return {
+            "task": self.task,
+            "seconds_per_step": {name: times.seconds_per_step for name, times in self.methods.items()},
+            "rounds": {name: asdict(times) for name, times in self.methods.items()},
+            "machine": self.machine,
+            "versions": self.versions,
+        }
+
+
+def measure(
+    task: str | Task,
+    methods: Sequence[str | Method],
+    *,
+    rounds: int = 15,
+    seconds: float = 10.0,
+    steps: int = 5,
+    threads: int | None = None,
+    data: Data | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: torch.device | str | None = None,
+    progress: Progress = quiet,
+) -> Timing:
+    """Measure seconds per training step, all methods in turn; evaluation and preparation are left out.
+
+    Args:
+        task: A task, or its name.
+        methods: Methods, or their names.
+        rounds: How often each method has its turn at least, from 1; one more round before them warms up.
+        seconds: Rounds go on until so much time has passed, which gives short steps more of them.
+        steps: Steps a turn, at least 2 and at most an epoch's; the first bears the start of an epoch.
+        threads: Threads of torch while measuring; None takes the task's.
+        data: The task's data, where they are at hand.
+        data_dir: A folder of local copies of the data.
+        device: Where to train; None takes the CPU.
+        progress: Told how much is done, in thousandths.
+
+    Returns:
+        Medians and the raw times of every round.
+
+    Raises:
+        ValueError: ``rounds`` or ``steps`` is too small, an epoch has fewer than 2 steps, or a method comes
+            twice.
+    """
+    if rounds < 1 or steps < 2:
+        raise ValueError(f"rounds is {rounds} and steps {steps}; there must be at least 1 round and 2 steps")
+    task, chosen = find_task(task), [find_method(method) for method in methods]
+    if len({method.name for method in chosen}) < len(chosen):
+        raise ValueError(f"a method was given twice among {[method.name for method in chosen]}; give each once")
+    data = data or task.load(data_dir, progress)
+    target = torch.device(device or "cpu")
+    with fixed_threads(threads or task.threads), seeds.isolated(0, target):
+        ready = {m.name: make_ready(task, m.rehearsal(), 0, data, device=target) for m in chosen}
+        per_epoch = {name: one.job.steps_per_epoch for name, one in ready.items()}
+        if min(per_epoch.values()) < 2:
+            raise ValueError(f"{task.name} has one step an epoch; an epoch's start cannot be told from a step")
+        trainers = {name: one.trainer for name, one in ready.items()}
+        turns = _take_turns(trainers, min(steps, *per_epoch.values()), target, (rounds, seconds), progress)
+        machine = provenance.machine(target)
+    times = {}
+    for name, turn in turns.items():
+        step_seconds, epoch_seconds = zip(*turn[1:], strict=True)
+        times[name] = StepTimes(step_seconds, epoch_seconds, per_epoch[name])
+    return Timing(task.name, times, machine, provenance.versions())
+
+
+Turn = tuple[float, float]
+
+
+def _take_turns(
+    trainers: dict[str, Trainer], steps: int, device: torch.device, at_least: tuple[int, float], progress: Progress
+) -> dict[str, list[Turn]]:
+    """Give every trainer its turn, round after round, until there are enough rounds and enough time has passed."""
+    rounds, seconds = at_least
+    turns: dict[str, list[Turn]] = {name: [] for name in trainers}
+    start, number = time.perf_counter(), 0
+    while number <= rounds or time.perf_counter() - start < seconds:
+        for name in _rotated(list(trainers), number):
+            turns[name].append(_turn(trainers[name], steps, device))
+        number += 1
+        progress("timing", *_share_done(number, rounds + 1, time.perf_counter() - start, seconds))
+    return turns
+
+
+def _share_done(number: int, rounds: int, passed: float, seconds: float) -> tuple[int, int]:
+    """Tell in thousandths how much is done: whichever of rounds and time is further from its end."""
+    return int(1000 * min(1.0, number / rounds, passed / seconds if seconds > 0 else 1.0)), 1000
+
+
+def _turn(trainer: Trainer, steps: int, device: torch.device) -> Turn:
+    """Train the first steps of an epoch and end it; return the seconds of a step, and of the epoch beyond its steps."""
+    training = trainer.steps()
+    start = _now(device)
+    next(training)
+    first = _now(device)
+    for _ in range(steps - 1):
+        next(training)
+    last = _now(device)
+    training.close()
+    trainer.end_epoch()
+    end = _now(device)
+    step = (last - first) / (steps - 1)
+    return step, (first - start - step) + (end - last)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _rotated(names: list[str], by: int) -> list[str]:
+    """Start each round with another method, so that none always follows the same one."""
+    by %= len(names)
+    return names[by:] + names[:by]

@@ -1,0 +1,23 @@
+"""Stratified batches with an equal share of every group: the static answer to imbalance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from learn2mix import policies
+from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
+from learn2mix.bench.training import Arm
+
+
+@add
+@dataclass(frozen=True)
+class Balanced(Method):
+    """Static proportions; plain mean loss."""
+
+    name: ClassVar[str] = "balanced"
+    summary: ClassVar[str] = "every batch with equal shares of all groups"
+
+    def prepare(self, job: Job) -> Arm:
+        """Make the mixer."""
+        return Arm(job.train, MixerFeed(job, policies.Static("balanced")), job.task.loss)

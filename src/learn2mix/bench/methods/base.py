@@ -1,0 +1,191 @@
+"""What a method is, what it is given, and the two ways to fill batches that most of them share."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from learn2mix import Mixer, registry
+from learn2mix.bench import seeds
+from learn2mix.bench.data import Examples, Progress, quiet
+from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.training import Arm, Work
+from learn2mix.policies import Policy
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a method may know of the run that it is made ready for.
+
+    Args:
+        task: The task.
+        train: The training set, split and cut, on the training device.
+        num_groups: The number of groups k.
+        seed: The run's seed; draw from :meth:`seed_for`, never from it.
+        preparation: Where work done before training is to be counted.
+        progress: Told how far a long preparation is.
+    """
+
+    task: Task
+    train: Examples
+    num_groups: int
+    seed: int
+    preparation: Work = field(default_factory=Work)
+    progress: Progress = quiet
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the training set."""
+        return self.train.x.device
+
+    @property
+    def batch_size(self) -> int:
+        """Examples a batch, M."""
+        return self.task.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps an epoch, N // M, the same for every method."""
+        return len(self.train) // self.task.batch_size
+
+    def seed_for(self, purpose: str) -> int:
+        """Derive the seed for a purpose, in [0, 2^63); methods that name the same purpose get the same."""
+        return seeds.derive(self.task.name, self.seed, purpose)
+
+    def network(self, purpose: str = "weights") -> nn.Module:
+        """Make the task's network on the device, its initial weights decided by the task, the seed and the purpose."""
+        with seeds.isolated(self.seed_for(purpose)):
+            return self.task.network().to(self.device)
+
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Make the task's optimiser for a model."""
+        return self.task.optimizer(model.parameters(), lr=self.task.learning_rate)
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """One way to train: a frozen value whose fields are its settings.
+
+    Attributes:
+        name: The name people type.
+        version: Raised by any change that changes results.
+        summary: One line for listings.
+        reference: Where it is defined.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    summary: ClassVar[str]
+    reference: ClassVar[str] = ""
+
+    @abstractmethod
+    def prepare(self, job: Job) -> Arm:
+        """Make the method ready for a run; what happens here is timed and counted apart from training."""
+
+    def settings(self, task: Task) -> dict[str, Any]:
+        """Return what goes into a run's settings, as JSON values; ``task`` fills in what was left to it."""
+        return dataclasses.asdict(self)
+
+    def rehearsal(self) -> Method:
+        """Return a method whose steps cost the same and whose preparation is cheap, to time steps with."""
+        return self
+
+
+M = TypeVar("M", bound=type[Method])
+
+
+def add(method: M) -> M:
+    """Register a class of methods under its name."""
+    registry.add(registry.Entry(method.name, "method", method, method.summary, reference=method.reference))
+    return method
+
+
+def everything(epoch: int) -> float:
+    """Let the whole set be drawn from in any epoch."""
+    return 1.0
+
+
+class ShuffledFeed:
+    """Batches from a shuffled order, without replacement until the pool is used up and then from a new order.
+
+    Args:
+        ranking: Indices of the examples, (N,), on their device; an epoch's pool is a first part of it.
+        batch_size: Examples a batch, M.
+        steps: Batches an epoch, P. With P = N // M and a pool of all N this drops the last, partial batch.
+        seed: Decides the orders.
+        share: The part of the ranking, in (0, 1], that an epoch (from 0) draws from.
+    """
+
+    def __init__(
+        self,
+        ranking: Tensor,
+        batch_size: int,
+        steps: int,
+        *,
+        seed: int,
+        share: Callable[[int], float] = everything,
+    ) -> None:
+        self._ranking = ranking
+        self._batch_size = batch_size
+        self._steps = steps
+        self._share = share
+        # on the CPU: the same order on every device
+        self._generator = seeds.generator(seed)
+        self._epoch = 0
+
+    def epoch(self) -> Iterator[Tensor]:
+        """Go through the epoch's batches: indices (M,)."""
+        pool = max(1, int(self._share(self._epoch) * len(self._ranking)))
+        needed = self._steps * self._batch_size
+        passes = [torch.randperm(pool, generator=self._generator) for _ in range(-(-needed // pool))]
+        positions = torch.cat(passes)[:needed].to(self._ranking.device)
+        yield from self._ranking[positions].view(self._steps, self._batch_size)
+
+    def observe(self, losses: Tensor, groups: Tensor) -> None:
+        """Take no notice."""
+
+    def step(self) -> None:
+        """Go on to the next epoch."""
+        self._epoch += 1
+
+
+def shuffled(job: Job, examples: Examples) -> ShuffledFeed:
+    """Fill batches from a new order of ``examples`` every epoch: what classical training does."""
+    ranking = torch.arange(len(examples), device=job.device)
+    return ShuffledFeed(ranking, job.batch_size, job.steps_per_epoch, seed=job.seed_for("order"))
+
+
+class MixerFeed:
+    """Batches from a :class:`learn2mix.Mixer`, which hears the losses if its policy has a use for them.
+
+    Args:
+        job: The run.
+        policy: How the proportions move.
+    """
+
+    def __init__(self, job: Job, policy: Policy) -> None:
+        self._device = job.device
+        self._adaptive = getattr(policy, "adaptive", True)
+        self.mixer = Mixer(job.train.groups, job.batch_size, policy=policy, seed=job.seed_for("order"))
+
+    def epoch(self) -> Iterator[Tensor]:
+        """Go through the epoch's batches: indices (M,)."""
+        for indices in self.mixer.batch_sampler:
+            yield torch.tensor(indices, device=self._device)
+
+    def observe(self, losses: Tensor, groups: Tensor) -> None:
+        """Hand the losses to the mixer, or tell it that a batch was trained on."""
+        if self._adaptive:
+            self.mixer.observe(losses, groups)
+        else:
+            self.mixer.skip(1)
+
+    def step(self) -> None:
+        """Let the mixer move the proportions."""
+        self.mixer.step()

@@ -1,0 +1,78 @@
+"""Self-taught curriculum: easy examples first, as judged by a network trained beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from learn2mix.bench.data import Examples
+from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add, shuffled
+from learn2mix.bench.training import Arm, Trainer
+
+
+@add
+@dataclass(frozen=True)
+class Curriculum(Method):
+    """Batches from the easiest part of the set, which grows: ``min(0.5 * 1.2^(t // 10), 1)`` of it at epoch t, from 0.
+
+    A first network is trained classically and scores every example, in the order of the set, by ``1 - p(right class)``.
+    Then training starts afresh from the same initial weights as every other method. Its first network is preparation:
+    counted and timed apart.
+
+    Args:
+        warmup_epochs: How long the first network is trained.
+    """
+
+    name: ClassVar[str] = "curriculum"
+    summary: ClassVar[str] = "easy examples first, as judged by a network trained beforehand"
+    reference: ClassVar[str] = "arXiv:2412.16482, CURR; Hacohen and Weinshall, arXiv:1904.03626"
+
+    warmup_epochs: int = 50
+
+    def prepare(self, job: Job) -> Arm:
+        """Train the first network and rank the training set with it."""
+        teacher = self._teacher(job)
+        with job.preparation.counting(teacher):
+            easiest_first = difficulty(teacher, job.train).argsort(stable=True)
+        feed = ShuffledFeed(
+            easiest_first, job.batch_size, job.steps_per_epoch, seed=job.seed_for("order"), share=share_of_the_set
+        )
+        return Arm(job.train, feed, job.task.loss)
+
+    def rehearsal(self) -> Method:
+        """Rank with an untrained network."""
+        return replace(self, warmup_epochs=0)
+
+    def _teacher(self, job: Job) -> nn.Module:
+        arm = Arm(job.train, shuffled(job, job.train), job.task.loss)
+        trainer = Trainer(job.network("teacher"), job.optimizer, arm, job.num_groups, job.preparation)
+        for epoch in range(self.warmup_epochs):
+            trainer.train_epoch()
+            job.progress("preparing", epoch + 1, self.warmup_epochs)
+        return trainer.network
+
+
+def share_of_the_set(epoch: int) -> float:
+    """Give the part of the set that an epoch, from 0, draws from.
+
+    >>> [round(share_of_the_set(t), 3) for t in (0, 9, 10, 20, 30, 40, 500)]
+    [0.5, 0.5, 0.6, 0.72, 0.864, 1.0, 1.0]
+    """
+    # past epoch 40 it is 1 for good; the cap keeps the power from overflowing
+    return min(0.5 * 1.2 ** min(epoch // 10, 4), 1.0)
+
+
+@torch.no_grad()
+def difficulty(model: nn.Module, examples: Examples) -> Tensor:
+    """Score examples, in their own order, by ``1 - p(right class)``: (n,) float64 in [0, 1].
+
+    Double precision keeps the easiest apart, whose p is within 1e-7 of 1.
+    """
+    model.eval()
+    right = [
+        model(chunk.x).double().softmax(dim=1).gather(1, chunk.y[:, None]).squeeze(1) for chunk in examples.chunks()
+    ]
+    return 1 - torch.cat(right)

@@ -1,0 +1,37 @@
+"""Class-balanced focal loss on classical batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+
+from learn2mix.bench.methods.base import Job, Method, add, shuffled
+from learn2mix.bench.training import Arm
+from learn2mix.losses import focal_loss, inverse_frequency_weights
+
+
+@add
+@dataclass(frozen=True)
+class Focal(Method):
+    """The mean of ``(1 - p)^focusing * w_y * CE``, with ``w_i`` proportional to 1 / n_i and summing to k.
+
+    p is the unweighted probability of the right class; the paper's code puts the weight inside it as well.
+
+    Args:
+        focusing: How much easy examples are played down, at least 0.
+    """
+
+    name: ClassVar[str] = "focal"
+    summary: ClassVar[str] = "class-balanced focal loss on classical batches"
+    reference: ClassVar[str] = "arXiv:2412.16482, FCL; Lin et al., arXiv:1708.02002; Cui et al., arXiv:1901.05555"
+
+    focusing: float = 2.0
+
+    def prepare(self, job: Job) -> Arm:
+        """Weight the classes by the training set's counts."""
+        weight = inverse_frequency_weights(torch.bincount(job.train.y)).to(job.device)
+        loss = partial(focal_loss, weight=weight, focusing=self.focusing, reduction="none")
+        return Arm(job.train, shuffled(job, job.train), loss)

@@ -1,0 +1,39 @@
+"""Learn2Mix: the make-up of the batches moves towards where the losses are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from learn2mix import policies
+from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
+from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.training import Arm
+
+
+@add
+@dataclass(frozen=True)
+class Learn2Mix(Method):
+    """Batches whose group proportions follow the group losses; plain mean loss.
+
+    Args:
+        mixing_rate: How fast they follow, in (0, 1); None takes the task's.
+    """
+
+    name: ClassVar[str] = "learn2mix"
+    summary: ClassVar[str] = "group proportions that follow the group losses"
+    reference: ClassVar[str] = "arXiv:2412.16482, Algorithms 1 and 2"
+
+    mixing_rate: float | None = None
+
+    def prepare(self, job: Job) -> Arm:
+        """Make the mixer."""
+        policy = policies.Learn2Mix(mixing_rate=self._rate(job.task))
+        return Arm(job.train, MixerFeed(job, policy), job.task.loss)
+
+    def settings(self, task: Task) -> dict[str, Any]:
+        """Return the mixing rate in use."""
+        return {"mixing_rate": self._rate(task)}
+
+    def _rate(self, task: Task) -> float:
+        return task.mixing_rate if self.mixing_rate is None else self.mixing_rate

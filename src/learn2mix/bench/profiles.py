@@ -1,0 +1,149 @@
+"""Imbalance profiles: how many examples of each group a training set keeps, and the cut itself.
+
+A profile is a small frozen value that is called with the group sizes. It has a stable ``repr``, which goes into a run's
+settings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learn2mix.bench import seeds
+
+Profile = Callable[[Sequence[int]], list[int]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Some groups keep a fraction of their examples, the others all: ``floor(fraction * n_i)``.
+
+    Args:
+        minority: Positions of the groups that are cut, from 0.
+        fraction: The fraction that they keep, in (0, 1].
+
+    >>> Step(minority=(2, 3), fraction=0.2)([50, 50, 50, 60])
+    [50, 50, 10, 12]
+    """
+
+    minority: tuple[int, ...]
+    fraction: float
+
+    def __call__(self, sizes: Sequence[int]) -> list[int]:
+        """Return how many examples each group keeps."""
+        out_of_range = [i for i in self.minority if not 0 <= i < len(sizes)]
+        if out_of_range:
+            raise ValueError(f"minority has the positions {out_of_range}, but there are {len(sizes)} groups")
+        return _scale(sizes, [self.fraction if i in self.minority else 1.0 for i in range(len(sizes))])
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Group i of k keeps a fraction that falls evenly from 1 (first) to ``last``: ``floor(f_i * n_i)``.
+
+    Args:
+        last: The fraction that the last group keeps, in (0, 1].
+
+    >>> Linear(last=0.1)([100] * 10)
+    [100, 90, 80, 70, 60, 50, 40, 30, 20, 10]
+    """
+
+    last: float
+
+    def __call__(self, sizes: Sequence[int]) -> list[int]:
+        """Return how many examples each group keeps."""
+        slope = (1 - self.last) / max(len(sizes) - 1, 1)
+        return _scale(sizes, [1 - slope * i for i in range(len(sizes))])
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """Group i of k keeps ``floor(n_i * factor^(-i / (k - 1)))``: long-tailed, the last group ``factor`` times rarer.
+
+    Args:
+        factor: The imbalance factor, first group to last, at least 1.
+
+    >>> Exponential(factor=100)([500, 500, 500])
+    [500, 50, 5]
+
+    Reference:
+        Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", CVPR 2019 (long-tailed CIFAR).
+    """
+
+    factor: float
+
+    def __call__(self, sizes: Sequence[int]) -> list[int]:
+        """Return how many examples each group keeps."""
+        last = max(len(sizes) - 1, 1)
+        return _scale(sizes, [self.factor ** (-i / last) for i in range(len(sizes))])
+
+
+@dataclass(frozen=True)
+class Given:
+    """The largest set whose group proportions are those given.
+
+    Args:
+        proportions: One positive number a group; only their ratios count.
+
+    >>> Given((3, 1))([90, 60])
+    [90, 30]
+    """
+
+    proportions: tuple[float, ...]
+
+    def __call__(self, sizes: Sequence[int]) -> list[int]:
+        """Return how many examples each group keeps."""
+        if len(self.proportions) != len(sizes):
+            raise ValueError(
+                f"{len(self.proportions)} proportions were given for {len(sizes)} groups; give one a group"
+            )
+        if not all(p > 0 and math.isfinite(p) for p in self.proportions):
+            raise ValueError(f"proportions must be positive and finite, not {self.proportions}")
+        scale = min(n / p for n, p in zip(sizes, self.proportions, strict=True))
+        return _scale(sizes, [scale * p / n for n, p in zip(sizes, self.proportions, strict=True)])
+
+
+def _scale(sizes: Sequence[int], fractions: Sequence[float]) -> list[int]:
+    """Return ``floor(fraction * size)`` a group, refusing to grow a group or to lose one."""
+    # the small addend keeps 0.7 * 10 from being floored to 6
+    keep = [math.floor(n * f + 1e-9) for n, f in zip(sizes, fractions, strict=True)]
+    for group, (n, kept) in enumerate(zip(sizes, keep, strict=True)):
+        if not 1 <= kept <= n:
+            raise ValueError(
+                f"the profile keeps {kept} of the {n} examples of group {group}; it must keep at least 1 and at most "
+                "all of every group: choose a milder imbalance, or one that does not exceed 1"
+            )
+    return keep
+
+
+def cut(groups: Tensor, keep: Sequence[int], seed: int) -> Tensor:
+    """Choose which examples stay: ``keep[i]`` of group i, at random.
+
+    Args:
+        groups: Group positions, (N,), integers in [0, k).
+        keep: How many of each group, (k,).
+        seed: Decides the choice alone.
+
+    Returns:
+        Indices into ``groups``, ascending, (sum of keep,).
+
+    Raises:
+        ValueError: A group has fewer examples than it should keep.
+
+    >>> kept = cut(torch.tensor([0, 0, 0, 1, 1]), [2, 1], seed=0)
+    >>> torch.tensor([0, 0, 0, 1, 1])[kept].tolist()
+    [0, 0, 1]
+    """
+    order = torch.randperm(len(groups), generator=seeds.generator(seed))
+    shuffled = groups.cpu()[order]
+    chosen = []
+    for group, count in enumerate(keep):
+        members = order[shuffled == group]
+        if len(members) < count:
+            raise ValueError(f"group {group} has {len(members)} examples and should keep {count}; keep at most all")
+        chosen.append(members[:count])
+    return torch.cat(chosen).sort().values

@@ -1,0 +1,304 @@
+"""One run: a task, a method, a seed and a budget in; curves out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learn2mix import registry
+from learn2mix.bench import methods as _methods  # noqa: F401  (registers them)
+from learn2mix.bench import profiles, provenance, seeds
+from learn2mix.bench import tasks as _tasks  # noqa: F401  (registers them)
+from learn2mix.bench.data import Data, Examples, Progress, quiet
+from learn2mix.bench.methods.base import Job, Method
+from learn2mix.bench.record import Run
+from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.training import DivergedError, Scores, Trainer, Work, evaluate
+
+VALIDATION_FRACTION = 0.1
+_EVALUATE_ON = ("test", "validation")
+
+
+def find_task(task: str | Task) -> Task:
+    """Look a task up by its name; a task is returned as it is.
+
+    Raises:
+        ValueError: There is no task of that name.
+    """
+    if isinstance(task, Task):
+        return task
+    found: Task = registry.get("task", task).part
+    return found
+
+
+def find_method(method: str | Method) -> Method:
+    """Look a method up by its name and make it with its defaults; a method is returned as it is.
+
+    Raises:
+        ValueError: There is no method of that name.
+    """
+    if isinstance(method, Method):
+        return method
+    found: Method = registry.get("method", method).part()
+    return found
+
+
+def settings_of(
+    task: Task, method: Method, seed: int, epochs: int, *, fingerprint: str, evaluate_on: str = "test"
+) -> dict[str, Any]:
+    """Return all that decides a run's result, as JSON values; its hash is the run's name.
+
+    Args:
+        task: The task.
+        method: The method.
+        seed: The run's seed.
+        epochs: The budget, in epochs of N // M steps.
+        fingerprint: The data's, see :attr:`Data.fingerprint`.
+        evaluate_on: ``"test"``, or ``"validation"`` for tuning.
+
+    Raises:
+        ValueError: ``seed`` is negative, ``epochs`` is not at least 1, or ``evaluate_on`` is neither of the two.
+    """
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must be 0 or more")
+    if epochs < 1:
+        raise ValueError(f"the budget is {epochs} epochs; it must be at least 1")
+    if evaluate_on not in _EVALUATE_ON:
+        raise ValueError(f"evaluate_on is {evaluate_on!r}; it must be 'test', or 'validation' for tuning")
+    return {
+        **task.settings(),
+        "method": method.name,
+        "method_version": method.version,
+        "method_settings": method.settings(task),
+        "seed": seed,
+        "epochs": epochs,
+        "evaluate_on": evaluate_on,
+        "data": fingerprint,
+    }
+
+
+def run(
+    task: str | Task,
+    method: str | Method,
+    seed: int = 0,
+    budget: int | None = None,
+    *,
+    data: Data | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    evaluate_on: str = "test",
+    device: torch.device | str | None = None,
+    progress: Progress = quiet,
+) -> Run:
+    """Train once and return the curves; stores nothing, changes nothing outside, and repeats exactly.
+
+    Args:
+        task: A task, or its name.
+        method: A method, or its name.
+        seed: Decides split, imbalance cut, initial weights, order, dropout and selection, each by itself and alike
+            for all methods; 0 or more.
+        budget: Epochs of N // M optimiser steps; None takes the task's.
+        data: The task's data, where they are at hand; otherwise the task loads them.
+        data_dir: A folder of local copies of the data.
+        evaluate_on: ``"test"``; or ``"validation"``, for tuning: a tenth of the training set, held out before the
+            imbalance cut.
+        device: Where to train; None takes the CPU.
+        progress: Called with what is being done (``"decoding"``, ``"preparing"``, ``"training"``), how much of it is
+            done, and how much there is.
+
+    Returns:
+        The run; see :class:`Run` for its curves.
+
+    Raises:
+        DivergedError: A loss became NaN or infinite.
+        ValueError: An argument is out of range, or the data do not fit the task.
+
+    >>> result = run("digits", "classical", seed=0, budget=2)
+    >>> result.curves["steps"].tolist()
+    [0.0, 16.0, 32.0]
+    """
+    task, method = find_task(task), find_method(method)
+    data = data or task.load(data_dir, progress)
+    epochs = task.epochs if budget is None else budget
+    settings = settings_of(task, method, seed, epochs, fingerprint=data.fingerprint, evaluate_on=evaluate_on)
+    with fixed_threads(task.threads):
+        try:
+            ready = make_ready(task, method, seed, data, evaluate_on=evaluate_on, device=device, progress=progress)
+            with seeds.isolated(ready.job.seed_for("dropout"), ready.job.device):
+                curves = _train(ready, epochs, progress)
+        except DivergedError as error:
+            advice = "a lower learning rate may help"
+            raise DivergedError(f"{task.name}, {method.name}, seed {seed}: {error}; {advice}") from error
+        return Run(settings, curves, _facts(ready, data.group_names), provenance.describe(ready.job.device))
+
+
+@contextmanager
+def fixed_threads(number: int | None) -> Iterator[None]:
+    """Let torch use so many threads inside the block; None leaves them as they are."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run about to start.
+
+    Args:
+        job: What the method was made ready from.
+        trainer: The arm, its network at the initial weights that all methods share.
+        test: The examples to evaluate on.
+        preparation_seconds: How long the method took to be made ready.
+    """
+
+    job: Job
+    trainer: Trainer
+    test: Examples
+    preparation_seconds: float
+
+    def evaluate(self) -> Scores:
+        """Evaluate the model as it is."""
+        task = self.job.task
+        return evaluate(self.trainer.model, self.test, task.loss, task.metric.per_example, self.job.num_groups)
+
+
+def make_ready(
+    task: Task,
+    method: Method,
+    seed: int,
+    data: Data,
+    *,
+    evaluate_on: str = "test",
+    device: torch.device | str | None = None,
+    progress: Progress = quiet,
+) -> Ready:
+    """Split and cut the data, prepare the method, make the network: all that comes before the first step.
+
+    Raises:
+        ValueError: The training set is smaller than a batch, or the data do not fit the task or the method.
+    """
+    num_groups = len(data.group_names)
+    train, test = split(task, data, seed, evaluate_on)
+    if len(train) < task.batch_size:
+        raise ValueError(
+            f"{task.name} has {len(train)} training examples and a batch size of {task.batch_size}; a batch must not be "
+            "larger than the set"
+        )
+    target = torch.device(device or "cpu")
+    job = Job(task, train.to(target), num_groups, seed, progress=progress)
+    start = time.perf_counter()
+    # a world of its own, so that a method that trains beforehand leaves dropout in the run as it is for the others
+    with seeds.isolated(job.seed_for("preparation"), target):
+        arm = method.prepare(job)
+    seconds = time.perf_counter() - start
+    return Ready(job, Trainer(job.network(), job.optimizer, arm, num_groups), test.to(target), seconds)
+
+
+def split(task: Task, data: Data, seed: int, evaluate_on: str = "test") -> tuple[Examples, Examples]:
+    """Give the training set and the set to evaluate on, as they are for every method with this seed.
+
+    In this order: where the data have no test set, a part of each group is drawn for it; for tuning, a tenth of each
+    group of what is left is held out and takes the test set's place; then the training set is cut to the task's profile.
+    """
+    train, test = data.train, data.test
+    num_groups = len(data.group_names)
+    if test is None:
+        train, test = _hold_out(train, task.test_fraction, num_groups, seeds.derive(task.name, seed, "split"))
+    if evaluate_on == "validation":
+        train, test = _hold_out(train, VALIDATION_FRACTION, num_groups, seeds.derive(task.name, seed, "validation"))
+    if task.profile is not None:
+        keep = task.profile(train.group_sizes(num_groups))
+        train = train.take(profiles.cut(train.groups, keep, seeds.derive(task.name, seed, "cut")))
+    return train, test
+
+
+def _hold_out(examples: Examples, fraction: float, num_groups: int, seed: int) -> tuple[Examples, Examples]:
+    """Draw a fraction of each group, at least one example; return the rest and those."""
+    sizes = examples.group_sizes(num_groups)
+    single = [group for group, size in enumerate(sizes) if size < 2]
+    if single:
+        raise ValueError(
+            f"group {single[0]} has {sizes[single[0]]} examples, too few to hold one out; every group needs at least 2"
+        )
+    held = profiles.cut(examples.groups, [max(1, int(fraction * size)) for size in sizes], seed)
+    rest = torch.ones(len(examples), dtype=torch.bool)
+    rest[held] = False
+    return examples.take(rest.nonzero().squeeze(1)), examples.take(held)
+
+
+def _train(ready: Ready, epochs: int, progress: Progress) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Train for the budget and write a row an epoch."""
+    trainer = ready.trainer
+    sizes = torch.tensor(ready.job.train.group_sizes(ready.job.num_groups))
+    rows: dict[str, list[Any]] = defaultdict(list)
+    wall = cpu = 0.0
+    # before training there is no training batch whose loss could be told
+    _write_row(rows, 0, trainer.work, float("nan"), sizes.double() / sizes.sum(), (wall, cpu), ready.evaluate())
+    for epoch in range(1, epochs + 1):
+        wall_start, cpu_start = time.perf_counter(), time.process_time()
+        summary = trainer.train_epoch()
+        wall += time.perf_counter() - wall_start
+        cpu += time.process_time() - cpu_start
+        scores = ready.evaluate()
+        if not np.isfinite(scores.loss):
+            raise DivergedError(f"the loss on the test set became {scores.loss} in epoch {epoch}")
+        _write_row(rows, epoch, trainer.work, summary.train_loss, summary.proportions, (wall, cpu), scores)
+        progress("training", epoch, epochs)
+    return {name: np.asarray(column, dtype=np.float32) for name, column in rows.items()}
+
+
+def _write_row(
+    rows: dict[str, list[Any]],
+    epoch: int,
+    work: Work,
+    train_loss: float,
+    proportions: Tensor,
+    seconds: tuple[float, float],
+    scores: Scores,
+) -> None:
+    row = {
+        "epoch": epoch,
+        "steps": work.steps,
+        "forwarded": work.forwarded,
+        "backpropagated": work.backpropagated,
+        "train_loss": train_loss,
+        "test_loss": scores.loss,
+        "test_metric": scores.metric,
+        "group_metric": scores.group_metric.tolist(),
+        "proportions": proportions.tolist(),
+        "wall_seconds": seconds[0],
+        "cpu_seconds": seconds[1],
+    }
+    for name, value in row.items():
+        rows[name].append(value)
+
+
+def _facts(ready: Ready, group_names: Sequence[str]) -> dict[str, Any]:
+    job, work = ready.job, ready.job.preparation
+    return {
+        "metric": job.task.metric.name,
+        "group_names": list(group_names),
+        "train_group_sizes": job.train.group_sizes(job.num_groups),
+        "test_group_sizes": ready.test.group_sizes(job.num_groups),
+        "steps_per_epoch": job.steps_per_epoch,
+        "batch_size": job.batch_size,
+        "reference_metric": job.task.metric.constant(job.train.y, ready.test.y),
+        "preparation": {
+            "seconds": ready.preparation_seconds,
+            "steps": work.steps,
+            "forwarded": work.forwarded,
+            "backpropagated": work.backpropagated,
+        },
+    }

@@ -1,0 +1,220 @@
+"""A folder of runs, one file each: whole or not there at all, safe to share between invocations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import BaseFileLock, FileLock
+from numpy.typing import NDArray
+
+from learn2mix.bench.record import Run, settings_key
+
+_PARTS = ("settings", "facts", "provenance")
+
+
+class Store:
+    """Runs in a folder, each under the hash of its settings.
+
+    A run is one parquet file: a column a curve (float32; per-group curves as lists of k), and settings, facts and
+    provenance as JSON in the file's metadata, with a digest over all of it. It is written beside its place and moved
+    there, so another process sees all of it or nothing, and a killed writer leaves a hidden file that nobody reads.
+
+    Args:
+        folder: Where the runs are; made at the first write.
+
+    >>> import tempfile
+    >>> store = Store(tempfile.mkdtemp())
+    >>> run = Run({"task": "toy", "seed": 1}, {"epoch": np.array([0, 1], dtype=np.float32)})
+    >>> store.put(run)
+    >>> run.settings in store, store.get(run.settings).curves["epoch"].tolist()
+    (True, [0.0, 1.0])
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def __contains__(self, settings: Mapping[str, Any]) -> bool:
+        return self._path(settings).exists()
+
+    def get(self, settings: Mapping[str, Any]) -> Run | None:
+        """Read the run with these settings, None where there is none.
+
+        Raises:
+            ValueError: The file is damaged, or holds other settings under the same name.
+        """
+        path = self._path(settings)
+        if not path.exists():
+            return None
+        run = _read(path)
+        _require_same(run.settings, settings, path)
+        return run
+
+    def put(self, run: Run) -> None:
+        """Write a run; one with the same settings is replaced.
+
+        Args:
+            run: Its curves must all have the same number of rows, shape (rows,) or (rows, k).
+
+        Raises:
+            ValueError: A curve has another shape, a part is not JSON, or the place holds a damaged file or a run with
+                other settings.
+        """
+        table = _table(run)
+        path = self._path(run.settings)
+        if path.exists():
+            _require_same(_read(path).settings, run.settings, path)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        write_whole(path, sink.getvalue().to_pybytes())
+
+    def runs(self) -> list[Run]:
+        """Read all runs, sorted by task, method, seed and key.
+
+        Raises:
+            ValueError: A file is damaged.
+        """
+        return sorted((_read(path) for path in self.folder.glob("*.parquet")), key=_order)
+
+    def lock(self, settings: Mapping[str, Any]) -> BaseFileLock:
+        """Lock these settings against other invocations, as a context manager.
+
+        The operating system lets go of it when its holder ends, however it ends. After getting the lock, ask ``get``
+        again: the one who had it may have stored the run.
+        """
+        folder = self.folder / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{settings_key(settings)}.lock")
+
+    def put_timing(self, timing: Mapping[str, Any]) -> None:
+        """Write the step times that belong to these runs, in place of any before.
+
+        Raises:
+            ValueError: They are not JSON values.
+        """
+        write_whole(self.folder / "timing.json", _json("timing", timing, indent=2).encode())
+
+    def timing(self) -> dict[str, Any] | None:
+        """Read the step times, None where there are none.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
+        path = self.folder / "timing.json"
+        try:
+            timing = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise _damaged(path, error) from error
+        if not isinstance(timing, dict):
+            raise _damaged(path, "not a JSON object")
+        return timing
+
+    def _path(self, settings: Mapping[str, Any]) -> Path:
+        return self.folder / f"{settings_key(settings)}.parquet"
+
+
+def _table(run: Run) -> pa.Table:
+    """Turn a run into a table with its other parts and a digest in the metadata."""
+    arrays: dict[str, NDArray[np.float32]] = {}
+    for name, values in run.curves.items():
+        array = np.ascontiguousarray(values, dtype="<f4")
+        if array.ndim not in (1, 2) or 0 in array.shape:
+            raise ValueError(f"curve {name!r} has shape {array.shape}; it must be (rows,) or (rows, k), not empty")
+        arrays[name] = array
+    if len({len(array) for array in arrays.values()}) != 1:
+        shapes = {name: array.shape for name, array in arrays.items()}
+        raise ValueError(f"curves must all have the same number of rows, at least one curve, got {shapes}")
+    columns = [pa.array(a) if a.ndim == 1 else _lists(a) for a in arrays.values()]
+    texts = {part: _json(part, getattr(run, part)) for part in _PARTS}
+    return pa.table(dict(zip(arrays, columns, strict=True)), metadata={**texts, "digest": _digest(texts, arrays)})
+
+
+def _lists(array: NDArray[np.float32]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array.shape[1])
+
+
+def _read(path: Path) -> Run:
+    """Read a run back and check it against its digest and its name."""
+    try:
+        # The bytes are read first: a file that another process replaces meanwhile is still read whole.
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        texts = {part: metadata[part] for part in _PARTS}
+        curves = {name: _array(table.column(name).combine_chunks()) for name in table.column_names}
+        run = Run(curves=curves, **{part: json.loads(text) for part, text in texts.items()})
+        intact = metadata["digest"] == _digest(texts, curves)
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+    if not intact:
+        raise _damaged(path, "its contents do not match its digest")
+    if run.key != path.stem:
+        raise _damaged(path, f"it holds the run {run.key}")
+    return run
+
+
+def _array(column: pa.Array) -> NDArray[np.float32]:
+    """Turn a column back into (rows,) or (rows, k), as an array that may be written to."""
+    if pa.types.is_fixed_size_list(column.type):
+        flat = column.flatten().to_numpy(zero_copy_only=False)
+        return np.array(flat, dtype=np.float32).reshape(len(column), column.type.list_size)
+    return np.array(column.to_numpy(zero_copy_only=False), dtype=np.float32)
+
+
+def _digest(texts: Mapping[str, str], arrays: Mapping[str, NDArray[np.float32]]) -> str:
+    """Hash every part of a run, so that a flipped bit anywhere shows."""
+    digest = hashlib.sha256(json.dumps([texts[part] for part in _PARTS]).encode())
+    for name, array in arrays.items():
+        digest.update(json.dumps([name, array.shape]).encode())
+        digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _json(part: str, values: Mapping[str, Any], *, indent: int | None = None) -> str:
+    try:
+        return json.dumps(dict(values), allow_nan=False, indent=indent)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{part} must hold JSON values only ({error}); turn arrays into lists, numpy numbers into Python's, and "
+            "numbers that are not finite into null"
+        ) from error
+
+
+def _require_same(stored: Mapping[str, Any], asked: Mapping[str, Any], path: Path) -> None:
+    if settings_key(stored) != settings_key(asked) or json.loads(json.dumps(asked)) != stored:
+        raise ValueError(f"{path} holds a run with other settings than those asked for; move one of the two elsewhere")
+
+
+def _damaged(path: Path, why: object) -> ValueError:
+    return ValueError(f"{path} is damaged and cannot be read ({why}); delete it and run the command again")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write beside the place, then move there: the file is whole or not there, whenever the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _order(run: Run) -> tuple[str, str, float, str]:
+    seed = run.settings.get("seed")
+    number = float(seed) if isinstance(seed, int | float) else float("inf")
+    return str(run.settings.get("task")), str(run.settings.get("method")), number, run.key

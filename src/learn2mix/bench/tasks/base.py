@@ -1,0 +1,121 @@
+"""What a task is: data, imbalance, network, loss, metric and settings, all of them fixed beforehand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from learn2mix import registry
+from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.profiles import Profile
+
+PerExample = Callable[[Tensor, Tensor], Tensor]
+"""Takes outputs (n, ...) and targets (n, ...), returns one number an example, (n,)."""
+
+
+class Load(Protocol):
+    """Loads a task's data from a folder of local copies, or from where the task finds them by itself."""
+
+    def __call__(self, data_dir: str | os.PathLike[str] | None = None, progress: Progress = quiet) -> Data:
+        """Load the data."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a task reports; smaller is better.
+
+    Args:
+        name: Its name in reports.
+        per_example: Its value for each example; the metric is the mean.
+        constant: From the training targets, what the best constant prediction scores on the test targets.
+    """
+
+    name: str
+    per_example: PerExample
+    constant: Callable[[Tensor, Tensor], float]
+
+
+def _majority_error(train_y: Tensor, test_y: Tensor) -> float:
+    majority = torch.bincount(train_y).argmax()
+    return float((test_y != majority).double().mean())
+
+
+def _wrong(outputs: Tensor, y: Tensor) -> Tensor:
+    return (outputs.argmax(dim=1) != y).float()
+
+
+ERROR = Metric("error", _wrong, _majority_error)
+"""The error rate, in [0, 1]; the constant prediction is the most frequent training class."""
+
+
+def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy an example: logits (n, k), classes (n,) -> (n,), in nats."""
+    return F.cross_entropy(outputs, y, reduction="none")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One problem with everything that is the same for all methods.
+
+    Args:
+        name: The name people type.
+        version: Raised by any change that changes results.
+        summary: One line for listings.
+        load: Loads the data.
+        network: Makes the network; its initial weights come from torch's global generator.
+        batch_size: Examples a batch, M.
+        epochs: The budget E, in epochs of N // M steps.
+        mixing_rate: Learn2Mix's mixing rate for this task, in (0, 1).
+        learning_rate: The optimiser's learning rate.
+        optimizer: Makes the optimiser from the parameters and ``lr``.
+        profile: The imbalance of the training set, from its group sizes; None leaves it as it is.
+        test_fraction: The part of each group that is drawn for testing where the data have no test set, in (0, 1).
+        loss: The loss an example.
+        metric: The primary metric, declared beforehand.
+        seeds: How many seeds a comparison takes if nothing else is asked for.
+        threads: Threads of torch to train with, where the network is too small for several to help: the result then
+            does not depend on the machine's number of cores. None leaves them as they are.
+        reference: Where the settings come from.
+    """
+
+    name: str
+    version: int
+    summary: str
+    load: Load
+    network: Callable[[], nn.Module]
+    batch_size: int
+    epochs: int
+    mixing_rate: float
+    learning_rate: float
+    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
+    profile: Profile | None = None
+    test_fraction: float = 0.3
+    loss: PerExample = cross_entropy
+    metric: Metric = ERROR
+    seeds: int = 5
+    threads: int | None = None
+    reference: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """Return what goes into a run's settings, as JSON values; the version stands for the rest."""
+        return {
+            "task": self.name,
+            "task_version": self.version,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "optimizer": getattr(self.optimizer, "__name__", repr(self.optimizer)),
+            "profile": repr(self.profile),
+        }
+
+
+def add(task: Task) -> Task:
+    """Register a task under its name."""
+    registry.add(registry.Entry(task.name, "task", task, task.summary, reference=task.reference))
+    return task

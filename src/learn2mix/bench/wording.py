@@ -1,0 +1,239 @@
+"""Figures in words: the headline and the tables, the same on the command line and on the page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from learn2mix.bench.figures import Row, TaskSummary
+from learn2mix.bench.stats import Estimate, Reached
+from learn2mix.bench.summary import FOCUS, LEVEL, REFERENCE, verdict
+
+NONE = "\u2013"  # en dash
+MINUS = "\u2212"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a metric's values are written.
+
+    Args:
+        noun: What the metric is called in a sentence.
+        factor: What values are multiplied by.
+        decimals: Digits after the point.
+        unit: What follows a value.
+        step: What follows a difference of two values.
+    """
+
+    noun: str
+    factor: float
+    decimals: int
+    unit: str
+    step: str
+
+    def number(self, value: float, *, signed: bool = False) -> str:
+        r"""Write a value without its unit.
+
+        >>> Scale("error", 100, 2, " %", " points").number(-0.0123, signed=True)
+        '\u22121.23'
+        """
+        if not math.isfinite(value):
+            return "not finite"
+        text = f"{value * self.factor:{'+' if signed else ''}.{self.decimals}f}"
+        return text.replace("-", MINUS)
+
+    def between(self, low: float, high: float, *, signed: bool = False) -> str:
+        """Write an interval without its unit."""
+        return f"{self.number(low, signed=signed)} to {self.number(high, signed=signed)}"
+
+
+def scale_of(task: TaskSummary) -> Scale:
+    """Choose how to write a task's metric: error rates in per cent, others to four digits of the largest value."""
+    if task.metric == "error":
+        return Scale(f"{task.evaluated_on} error", 100, 2, " %", " points")
+    largest = max((abs(row.final.mean) for row in task.rows if math.isfinite(row.final.mean)), default=0.0)
+    decimals = 3 if largest == 0 else min(max(3 - math.floor(math.log10(largest)), 0), 12)
+    noun = f"{task.evaluated_on} {'mean squared error' if task.metric == 'mse' else task.metric}"
+    return Scale(noun, 1, decimals, "", "")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        title: Its heading.
+        cells: Its texts, one a row.
+        numeric: Whether it is set flush right.
+    """
+
+    title: str
+    cells: tuple[str, ...]
+    numeric: bool = True
+
+
+def results_table(task: TaskSummary) -> list[Column]:
+    """Return how well each method does at the last epoch, a row a method."""
+    scale, rows = scale_of(task), task.rows
+    unit = "%" if scale.unit else ""
+    return [
+        Column("Method", tuple(row.name for row in rows), numeric=False),
+        Column("n", tuple(str(row.n) for row in rows)),
+        Column(_with_unit(_capital(scale.noun), unit), tuple(_estimate(row.final, scale) for row in rows)),
+        Column(f"Difference to {REFERENCE}", tuple(_signed(row.difference, scale) for row in rows)),
+        Column("95 % interval", tuple(_interval(row, scale) for row in rows)),
+        Column("p (Holm)", tuple(_p_value(row.p_adjusted) for row in rows)),
+        Column("Verdict", tuple(row.verdict or NONE for row in rows), numeric=False),
+        Column(_with_unit("Worst group", unit), tuple(_estimate(row.worst_group, scale) for row in rows)),
+        Column(_with_unit("Balanced", unit), tuple(_estimate(row.balanced, scale) for row in rows)),
+        Column(_with_unit("Natural mix", unit), tuple(_estimate(row.natural, scale) for row in rows)),
+    ]
+
+
+def cost_table(task: TaskSummary) -> list[Column]:
+    """Return how soon each method reaches the target and what it spends, a row a method."""
+    rows = task.rows
+    columns = [
+        Column("Method", tuple(row.name for row in rows), numeric=False),
+        Column("Reached", tuple(_count(row.to_target.get("epochs")) for row in rows)),
+        Column("Epochs", tuple(_median(row.to_target.get("epochs")) for row in rows)),
+        Column("Steps", tuple(_median(row.to_target.get("steps")) for row in rows)),
+        Column("Examples", tuple(_median(row.to_target.get("examples")) for row in rows)),
+        Column("Seconds", tuple(_median(row.to_target.get("seconds"), 2) for row in rows)),
+        Column("Seconds, prepared", tuple(_median(row.to_target_prepared.get("seconds"), 2) for row in rows)),
+    ]
+    return [
+        *(columns if task.target is not None else columns[:1]),
+        Column("Forwarded, an epoch", tuple(count(row.forwarded_per_epoch) for row in rows)),
+        Column("Backward, an epoch", tuple(count(row.backpropagated_per_epoch) for row in rows)),
+        Column("Step, ms", tuple(_milliseconds(row.step_seconds) for row in rows)),
+        Column("Prepared, s", tuple(f"{row.preparation['seconds']:.2f}" for row in rows)),
+        Column("Prepared, examples", tuple(count(row.preparation["examples"]) for row in rows)),
+    ]
+
+
+def headline(task: TaskSummary) -> str:
+    """Say in a few sentences how the focus compares with the reference, and no more than the intervals bear out."""
+    theirs, focus = task.row(REFERENCE), [row for row in task.rows if row.method == FOCUS]
+    if not focus or theirs is None:
+        absent = REFERENCE if focus else FOCUS
+        return f"There is no run of {absent} here, so nothing is said of {FOCUS} against {REFERENCE}."
+    return " ".join(_against(ours, theirs, task) for ours in focus)
+
+
+def _against(ours: Row, theirs: Row, task: TaskSummary) -> str:
+    if ours.difference is None:
+        return f"{ours.name} and {theirs.name} have no seed in common, so they are not compared."
+    scale = scale_of(task)
+    after = f"After {task.epochs} {'epoch' if task.epochs == 1 else 'epochs'}"
+    ends = f"{after}, {ours.name} ends at {_value(ours, scale)} {scale.noun} and {theirs.name} at "
+    ends += f"{_value(theirs, scale)}: {_comparison(ours, scale)}"
+    target = "" if task.target is None else f"{scale.number(task.target)}{scale.unit}"
+    sentences = [ends, _others(ours, scale), _speed(ours, theirs, target)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _comparison(row: Row, scale: Scale) -> str:
+    """Word the primary difference: better, worse or undecided, and why."""
+    difference = row.difference
+    if difference is None or difference.low is None or difference.high is None:
+        n = difference.n if difference else 0
+        seeds = "one seed" if n == 1 else f"{n} seeds without any spread"
+        return f"undecided, as {seeds} cannot tell how sure that is."
+    evidence = f"95 % interval of the difference {scale.between(difference.low, difference.high, signed=True)}"
+    evidence += f"{scale.step}, n = {difference.n} paired seeds"
+    direction = "lower" if difference.mean < 0 else "higher"
+    size = f"{scale.number(abs(difference.mean))}{scale.step} {direction}"
+    if row.verdict != "undecided":
+        return f"{size} ({evidence}), so {row.verdict}."
+    if verdict(difference) != "undecided" and row.p_adjusted is not None:
+        return f"{size} ({evidence}), but undecided once all comparisons here are counted (Holm, p = {row.p_adjusted:.2f})."
+    return f"undecided ({evidence})."
+
+
+def _others(row: Row, scale: Scale) -> str:
+    """Word the worst group's and the balanced metric, judged by their intervals alone."""
+    parts = []
+    for name, difference in (
+        ("worst group", row.worst_group_difference),
+        ("mean over groups", row.balanced_difference),
+    ):
+        if difference is not None and difference.low is not None and difference.high is not None:
+            interval = f"{scale.between(difference.low, difference.high, signed=True)}{scale.step}"
+            parts.append(f"{verdict(difference)} on the {name} ({interval})")
+    return f"By interval alone it is {' and '.join(parts)}." if parts else ""
+
+
+def _speed(ours: Row, theirs: Row, target: str) -> str:
+    """Word the epochs to the target."""
+    mine, other = ours.to_target.get("epochs"), theirs.to_target.get("epochs")
+    if mine is None or other is None:
+        return ""
+    times = [_reaches(row.name, reached) for row, reached in ((ours, mine), (theirs, other))]
+    return f"To reach {target}, {times[0]}, {times[1]}."
+
+
+def _reaches(name: str, reached: Reached) -> str:
+    if reached.median is None:
+        return f"{name} had too few epochs ({reached.reached} of {reached.n} runs got there)"
+    epochs = "1 epoch" if reached.median == 1 else f"{reached.median:g} epochs"
+    return f"{name} takes {epochs} (median; {reached.reached} of {reached.n} runs)"
+
+
+def count(value: float) -> str:
+    """Write a number of examples.
+
+    >>> count(12345.0)
+    '12,345'
+    """
+    return f"{value:,.0f}"
+
+
+def _value(row: Row, scale: Scale) -> str:
+    return f"{scale.number(row.final.mean)}{scale.unit}"
+
+
+def _estimate(estimate: Estimate, scale: Scale) -> str:
+    value = scale.number(estimate.mean)
+    return value if estimate.half_width is None else f"{value} ± {scale.number(estimate.half_width)}"
+
+
+def _signed(estimate: Estimate | None, scale: Scale) -> str:
+    return NONE if estimate is None else scale.number(estimate.mean, signed=True)
+
+
+def _interval(row: Row, scale: Scale) -> str:
+    difference = row.difference
+    if difference is None or difference.low is None or difference.high is None:
+        return NONE
+    pairs = "" if difference.n == row.n else f" (n = {difference.n})"
+    return scale.between(difference.low, difference.high, signed=True) + pairs
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return NONE
+    return "<0.001" if p < LEVEL / 50 else f"{p:.3f}"
+
+
+def _count(reached: Reached | None) -> str:
+    return NONE if reached is None else f"{reached.reached} of {reached.n}"
+
+
+def _median(reached: Reached | None, decimals: int = 0) -> str:
+    if reached is None or reached.median is None:
+        return NONE
+    halved = decimals == 0 and not reached.median.is_integer()  # between the two in the middle
+    return f"{reached.median:,.{1 if halved else decimals}f}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return NONE if seconds is None else f"{seconds * 1000:.3g}"
+
+
+def _with_unit(title: str, unit: str) -> str:
+    return f"{title}, {unit}" if unit else title
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
