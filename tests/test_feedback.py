@@ -90,6 +90,7 @@ def test_padding_is_left_out_of_the_average(mask_type):
     mixer, told = listening_mixer()
     mixer.observe(losses, [0, 0, 1, 1], weights=mask)
     mixer.step()
+    assert mixer.history[-1].non_finite.tolist() == [0, 0]
     assert told == [([3.5, 4.0], [2.0, 1.0], {})]  # (2 + 5) / 2, and 4: the last is all padding, so it has no loss
 
 
@@ -117,6 +118,12 @@ def test_sums_are_float64_whatever_the_losses_are(dtype, long):
     mixer.observe(tenth.expand(shape), labels)
     mixer.step()
     np.testing.assert_allclose(told[0][0], [tenth.item()] * 2, rtol=1e-6 if long else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_average_within_an_example_keeps_more_digits_than_the_losses(dtype):
+    losses = torch.tensor([[1.0, 1.0, 1.0, 1 + torch.finfo(dtype).eps]] * 2, dtype=dtype)
+    assert told_after(losses, [0, 1]) == [1 + torch.finfo(dtype).eps / 4] * 2
 
 
 def test_small_losses_are_not_lost_beside_large_ones():
@@ -174,7 +181,16 @@ def test_groups_of_from_sizes_keep_their_order():
     assert mixer.group_names == ["wiki", "code", "a"]
     mixer.observe(torch.as_tensor([float(i) for i in batch]), mixer.groups_of(batch))
     mixer.step()
-    assert listener.told[0][0][2] == 5.0
+    assert listener.told[0][0][1:] == [3.5, 5.0]
+
+
+def test_groups_of_from_sizes_may_be_numbers_in_any_order():
+    listener = Listener(3)
+    mixer = Mixer.from_sizes({7: 3, -1: 2, 3: 1}, 6, policy=listener)
+    list(mixer.batch_sampler)
+    mixer.observe(torch.tensor([1.0, 2.0, 3.0]), [3, 7, -1])
+    mixer.step()
+    assert listener.told[0][0] == [2.0, 3.0, 1.0]
 
 
 def test_bools_are_groups():

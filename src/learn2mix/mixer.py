@@ -151,6 +151,7 @@ class Mixer:
             self._local_size,
             self._look_ahead if self._update_every else None,
             reports=getattr(policy, "adaptive", True),
+            before_pass=self._replicas.check,
         )
 
     @classmethod

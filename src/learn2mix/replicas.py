@@ -24,16 +24,31 @@ class Replicas:
         count: W.
         rank: From 0 to W - 1.
         group: The process group that joins them; None where none is initialised.
+        assumed: Whether one process was taken for granted, since there was no process group and no word about it.
     """
 
     count: int
     rank: int
     group: Any = None
+    assumed: bool = False
 
     @property
     def joined(self) -> bool:
         """Whether a process group can sum over the replicas."""
         return self.group is not None
+
+    def check(self) -> None:
+        """Check that no process group has turned up since one process was taken for granted.
+
+        Raises:
+            ValueError: One has; each of its processes would train on the same whole batches.
+        """
+        if self.assumed and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            raise ValueError(
+                f"the Mixer was made before the process group of {dist.get_world_size()} processes, so that each of them would "
+                "train on the same whole batches; make it after the process group; or give it num_replicas=1 and rank=0 if "
+                "every process is to train by itself"
+            )
 
     def total(self, sums: NDArray[np.float64], reduce: Reduce | None = None) -> NDArray[np.float64]:
         """Sum over all replicas; collective.
@@ -108,7 +123,7 @@ def find_replicas(num_replicas: int | None, rank: int | None, process_group: Any
         )
     if num_replicas is None or rank is None:
         if not ready:
-            return Replicas(1, 0)
+            return Replicas(1, 0, assumed=True)
         group = process_group or dist.group.WORLD
         if dist.get_rank(group) < 0:
             raise ValueError(

@@ -82,18 +82,23 @@ class Apportionment:
         counts = np.repeat(whole[None], num_batches, axis=0)
         if seats:
             candidates = np.flatnonzero(part)
-            part = part[candidates]
-            owed = self.owed[candidates]
-            ties = self._ties(num_batches, candidates)
-            for row, tie in zip(counts, ties, strict=True):
-                owed += part
-                # Ties are part of the key, so that which groups are chosen does not hang on how the sort is done.
-                chosen = np.argpartition((owed << self._tie_bits) | tie, -seats)[-seats:]
-                owed[chosen] -= _UNIT
-                row[candidates[chosen]] += 1
-            self.owed[candidates] = owed
+            chosen = self._seat(seats, part[candidates], candidates, num_batches)
+            counts[np.arange(num_batches)[:, None], candidates[chosen]] += 1
         self.batches += num_batches
         return counts
+
+    def _seat(self, seats: int, part: Ints, candidates: NDArray[np.intp], num_batches: int) -> NDArray[np.intp]:
+        """Give the candidates that get a seat in each batch, shape (n, seats)."""
+        ties = self._ties(num_batches, candidates)
+        # Ties are part of the key, so that which groups are chosen does not hang on how the sort is done.
+        key, step, unit = self.owed[candidates] << self._tie_bits, part << self._tie_bits, _UNIT << int(self._tie_bits)
+        chosen = np.empty((num_batches, seats), dtype=np.intp)
+        for row, tie in zip(chosen, ties, strict=True):
+            key += step
+            row[:] = (key | tie).argpartition(-seats)[-seats:]
+            key[row] -= unit
+        self.owed[candidates] = key >> self._tie_bits
+        return chosen
 
     def _ties(self, num_batches: int, candidates: NDArray[np.intp]) -> Ints:
         """Give a permutation of the groups a batch, of those the candidates' places, shape (n, candidates)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from torch.utils.data import Sampler
 from learn2mix.checks import brief, whole_number
 from learn2mix.samplers.stream import Stream
 
-# Indices computed at a time: enough to make array arithmetic cheap, few enough to stay in the processor's cache.
-_BLOCK = 1 << 14
+# Indices computed at a time: enough to make array arithmetic cheap, few enough that an array of them stays below the
+# 128 KiB from which the C library gives memory back at once, which would cost more than the arithmetic.
+_BLOCK = 8_000
 
 
 class BatchSampler(Sampler[list[int]]):
@@ -32,6 +33,7 @@ class BatchSampler(Sampler[list[int]]):
         look_ahead: How many batches may be drawn beyond the first unobserved one where proportions change within an
             epoch; None where they do not.
         reports: Whether batches are going to be observed, as far as is known before the first epoch has ended.
+        before_pass: Called when a pass begins; raises where it must not.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class BatchSampler(Sampler[list[int]]):
         look_ahead: int | None = None,
         *,
         reports: bool = True,
+        before_pass: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
+        self._before_pass = before_pass
         self._settled = stream  # at the first batch of the epoch, or later, never past what was consumed
         self._ahead = stream.copy()  # where the present pass draws
         self._batches_per_epoch = batches_per_epoch
@@ -197,6 +201,8 @@ class BatchSampler(Sampler[list[int]]):
         self._expected = None
 
     def _begin_pass(self) -> None:
+        if self._before_pass is not None:
+            self._before_pass()
         # A loader that restores its own position may draw from a pass that it then throws away, and begin another: such
         # a pass does not count as the first after a restore.
         may_be_thrown_away = self._expected is not None and self._reports

@@ -104,45 +104,47 @@ def _walk(places: Ints, sizes: Ints, columns: Ints, keys: Words, rounds: int) ->
 
 
 def _walk_words(places: Ints, sizes: Ints, columns: Ints, keys: Words, rounds: int, dtype: _Word) -> Ints:
-    out, todo = _cells(places, sizes, columns, keys, rounds, dtype), np.arange(len(places))
-    while (beyond := out[todo] >= sizes[todo]).any():
-        todo = todo[beyond]
+    out = _cells(places, sizes, columns, keys, rounds, dtype)
+    todo = np.flatnonzero(out >= sizes)
+    while len(todo):
         out[todo] = _cells(out[todo], sizes[todo], columns[todo], keys[todo], rounds, dtype)
+        todo = todo[out[todo] >= sizes[todo]]
     return out
 
 
 def _cells(places: Ints, sizes: Ints, columns: Ints, keys: Words, rounds: int, dtype: _Word) -> Ints:
     """Send each cell of its grid to another, one to one."""
-    width = columns.astype(dtype)
-    height = (-(-sizes // columns)).astype(dtype)
+    width: NDArray[Any] = columns.astype(dtype)
+    height: NDArray[Any] = (-(-sizes // columns)).astype(dtype)
     quotient = places // columns
     row: NDArray[Any] = quotient.astype(dtype)
     column: NDArray[Any] = (places - quotient * columns).astype(dtype)
-    key: NDArray[Any] = (keys >> np.uint64(32)).astype(dtype)
     other: NDArray[Any] = keys.astype(dtype)
-    if dtype is np.uint64:
-        key = mix(keys)
+    key: NDArray[Any] = (keys >> np.uint64(32)).astype(dtype) if dtype is np.uint32 else mix(keys)
+    # Two arrays serve all rounds: fresh ones for every operation cost more than the arithmetic.
+    amount, spare = np.empty_like(row), np.empty_like(row)
     for i in range(rounds):
-        row = _shift(row, column + key, _MULTIPLIERS[2 * i], height, dtype)
-        column = _shift(column, row + other, _MULTIPLIERS[2 * i + 1], width, dtype)
+        np.add(column, key, out=amount)
+        _shift(row, amount, _MULTIPLIERS[2 * i], height, spare)
+        np.add(row, other, out=amount)
+        _shift(column, amount, _MULTIPLIERS[2 * i + 1], width, spare)
     return row.astype(np.int64) * columns + column.astype(np.int64)
 
 
 def _shift(
-    coordinate: NDArray[Any], by: NDArray[Any], multiplier: int, modulus: NDArray[Any], dtype: _Word
-) -> NDArray[Any]:
-    """Add a hash of ``by`` to the coordinate, modulo its range."""
-    half: Any = dtype(16 if dtype is np.uint32 else 32)
-    amount: NDArray[Any] = by * dtype(multiplier)
-    amount ^= amount >> dtype(15)
-    amount *= dtype(0x2C1B3C6D)
-    amount ^= amount >> dtype(12)
-    amount *= dtype(0x297A2D39)
+    coordinate: NDArray[Any], amount: NDArray[Any], multiplier: int, modulus: NDArray[Any], spare: NDArray[Any]
+) -> None:
+    """Add a hash of ``amount`` to the coordinate, modulo its range, in place; both other arrays are overwritten."""
+    word = amount.dtype.type
+    half = word(amount.itemsize * 4)
+    amount *= word(multiplier)
+    for fold, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
+        np.right_shift(amount, word(fold), out=spare)
+        amount ^= spare
+        amount *= word(factor)
     amount >>= half
     amount *= modulus  # at most 2**half, so that the product fits and its upper half lies below the modulus
     amount >>= half
     amount += coordinate
-    shifted: NDArray[Any] = np.minimum(
-        amount, amount - modulus
-    )  # where amount < modulus the difference wraps to a huge number
-    return shifted
+    np.subtract(amount, modulus, out=spare)  # where amount < modulus this wraps to a huge number
+    np.minimum(amount, spare, out=coordinate)

@@ -48,16 +48,17 @@ class Shuffled:
             The group of each wanted place and its position within the group, both shape (n, m).
         """
         num_batches, num_groups = counts.shape
-        before = np.cumsum(counts, axis=0) - counts
-        flat = counts.ravel()
-        ends = np.cumsum(flat)
-        # Number of the draw, within its group, that a batch's first place of that group stands for.
-        first = ((self.drawn + before).ravel() - (ends - flat)).reshape(counts.shape)
-        groups = np.repeat(np.tile(np.arange(num_groups), num_batches), flat).reshape(num_batches, -1)
-        places = slots + (np.arange(num_batches) * groups.shape[1])[:, None]
-        groups = groups[:, slots]
-        draws = first[np.arange(num_batches)[:, None], groups] + places
-        self.skip(counts)
+        per_batch = counts.ravel()
+        # Number of the draw, within its group, that the first place of each batch and group stands for, less that place.
+        first = np.empty_like(counts)
+        for row, count in zip(first, counts, strict=True):
+            row[:] = self.drawn
+            self.drawn += count
+        first = first.ravel() - (np.cumsum(per_batch) - per_batch)
+        owners = np.repeat(np.arange(len(per_batch)), per_batch).reshape(num_batches, -1).take(slots, axis=1)
+        rows = np.arange(num_batches)[:, None]
+        draws = first.take(owners) + slots + rows * int(counts[0].sum())
+        groups = owners - rows * num_groups
         return groups, self._positions(groups.ravel(), draws.ravel()).reshape(groups.shape)
 
     def _positions(self, groups: Ints, draws: Ints) -> Ints:
