@@ -35,11 +35,12 @@ check: .venv/.all
 	$(BIN)/mypy
 
 bench: .venv/.all
-	$(BIN)/python benchmarks/batches.py
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python docs/build.py
 
 soak: .venv/.all
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/kills.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

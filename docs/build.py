@@ -3,8 +3,10 @@
 The index of methods comes from the registry; the README's figures and picture come from the stored runs in results/.
 """
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import learn2mix.bench.methods
 import learn2mix.losses
@@ -18,6 +20,7 @@ from learn2mix.bench.summary import summarise
 ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "docs" / "methods" / "README.md"
 README = ROOT / "README.md"
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "digits.svg"
 FAMILIES = {
     "policy": "Policies: how the proportions move",
@@ -68,6 +71,54 @@ def readme() -> str:
     return re.sub(r"(<!-- results: (\S+) -->)\n.*?(<!-- end -->)", renew, README.read_text(), flags=re.DOTALL)
 
 
+def benchmarks() -> str:
+    """Give the page of benchmarks from the figures that `make bench` kept."""
+    found = json.loads((ROOT / "results" / "benchmarks.json").read_text())
+    machine, versions = found["made"]["machine"], found["made"]["versions"]
+    batches, step, scale, replicas = (found[name] for name in ("batches", "step", "scale", "replicas"))
+    cases = [(case, values) for case, values in scale.items() if isinstance(values, dict)]
+    lines = [
+        "# Benchmarks\n\nWritten by `make bench`; do not edit. Ratios are between things that took turns in one run; single",
+        f"times are this machine's ({machine['cpu']}, {machine['cores']} cores, torch {versions['torch']}, numpy",
+        f"{versions['numpy']}), at commit {found['made']['commit'][:10]}.\n",
+        "## Forming batches\n",
+        f"{batches['what'].capitalize()}, each with its start: {batches['learn2mix_us_per_batch']} us a batch, torch's",
+        f"`BatchSampler(RandomSampler)` {batches['torch_us_per_batch']} us; ratio of epochs, median",
+        f"{batches['ratio']['median']:.2f} ({batches['ratio']['min']:.2f} to {batches['ratio']['max']:.2f}) over",
+        f"{batches['epochs']} epochs.",
+        "`python benchmarks/batches.py`\n",
+        "## A training step\n",
+        "LeNet-5 on batches of 1000 of MNIST's shape, a whole step with the epoch's start and end shared among its steps:",
+        *(
+            f"- {name}: {step[name]['ratio_to_classical']:.3f} times a classical step (quartiles "
+            f"{step[name]['quartiles'][0]:.3f} to {step[name]['quartiles'][1]:.3f})"
+            for name in ("learn2mix", "natural")
+        ),
+        f"\nA classical step took {step['classical_ms_per_step']} ms; {step['rounds']} rounds. `python benchmarks/step.py`\n",
+        "## Size\n",
+        f"Batches of 1000, a process a case, medians of {scale['rounds']} runs. Memory is the peak above what the process",
+        "held before (the labels themselves not counted). `python benchmarks/scale.py`\n",
+        "| case | first batch, ms | peak, MB | a batch, us | batches | in all, s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        *(f"| {case} | {_measured(values)} |" for case, values in cases),
+        "",
+        *(f"- {name}: {value}" for name, value in scale.items() if name.startswith("ratio")),
+        "\n## Replicas\n",
+        f"{replicas['what'].capitalize()}: {', '.join(map(str, replicas['us_per_local_batch']))} us for",
+        f"{', '.join(map(str, replicas['replicas']))} replicas, "
+        f"{', '.join(map(str, replicas['ratio_to_one']))} times that of one.",
+        "`python benchmarks/replicas.py`",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _measured(values: dict[str, Any]) -> str:
+    if "raises" in values:
+        return f"raises: {values['raises']} | | | | "
+    keys = ("first_batch_ms", "peak_mb", "us_per_batch", "batches", "total_s")
+    return " | ".join(f"{values[key]:,.0f}" if values[key] >= 100 else f"{values[key]:.3g}" for key in keys)
+
+
 def draw() -> None:
     """Draw the README's picture: test error by epoch, and the path of learn2mix's proportions."""
     import matplotlib as mpl
@@ -95,5 +146,6 @@ def draw() -> None:
 
 if __name__ == "__main__":
     INDEX.write_text(index())
+    BENCHMARKS.write_text(benchmarks())
     README.write_text(readme())
     draw()

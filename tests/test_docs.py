@@ -75,6 +75,11 @@ def test_the_readme_is_what_the_stored_runs_say():
     assert build.README.read_text() == build.readme()
 
 
+def test_the_page_of_benchmarks_is_what_was_measured():
+    build = load_build()
+    assert build.BENCHMARKS.read_text() == build.benchmarks()
+
+
 def test_the_three_lines_of_the_readme_train():
     code = (DOCS.parent / "README.md").read_text().split("```python\n")[1].split("```")[0]
     labels = torch.tensor([0] * 1000 + [1] * 100)

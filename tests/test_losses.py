@@ -135,12 +135,11 @@ def test_losses_and_gradients_stay_finite(dtype, focusing, scale):
 
 
 def test_small_losses_near_certainty_are_not_rounded_away():
-    """1 - p = 2e-9 in float64: loss (2e-9)**2 * 2e-9."""
-    logits = torch.tensor([[20.0, 0.0]], dtype=torch.float64)
-    miss = 1 / (1 + math.exp(20))
-    torch.testing.assert_close(
-        focal_loss(logits, torch.tensor([0])).item(), miss**2 * -math.log1p(-miss), rtol=1e-6, atol=0
-    )
+    """There 1 - p = 1 - exp(-CE) = CE * (1 - CE / 2), so that the loss is CE**3 * (1 - CE)."""
+    logits, target = torch.tensor([[10.0, 0.0]]), torch.tensor([0])
+    cross_entropy = functional.cross_entropy(logits, target).double()  # 4.5e-5
+    expected = (cross_entropy**3 * (1 - cross_entropy)).float()
+    torch.testing.assert_close(focal_loss(logits, target), expected, rtol=1e-5, atol=0)
 
 
 def test_one_example_without_a_batch():

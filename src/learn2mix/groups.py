@@ -124,6 +124,22 @@ class ContiguousGroups:
         return str(digest.hexdigest())
 
 
+def check_batch_size(batch_size: Any, num_examples: int) -> int:
+    """Return the batch size as an int.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is below 1 or above the number of examples.
+    """
+    size = whole_number("batch_size", batch_size, low=1)
+    if size > num_examples:
+        raise ValueError(
+            f"batch_size was {size} for {num_examples} examples; an epoch is N // batch_size batches, so it must be at most "
+            f"{num_examples}"
+        )
+    return size
+
+
 def check_indices(indices: Any, num_examples: int) -> Ints:
     """Return data-set indices as an array.
 

@@ -15,7 +15,7 @@ from torch.utils.data import Sampler
 from learn2mix import checkpoint
 from learn2mix.checks import brief, whole_number
 from learn2mix.feedback import Feedback
-from learn2mix.groups import ContiguousGroups, Groups, ListedGroups, Names, check_indices
+from learn2mix.groups import ContiguousGroups, Groups, ListedGroups, Names, check_batch_size, check_indices
 from learn2mix.policies.base import Policy, check_policy, check_state, describe, pack, unpack
 from learn2mix.replicas import Reduce, find_replicas
 from learn2mix.samplers.batch_sampler import BatchSampler
@@ -107,7 +107,7 @@ class Mixer:
             )
         self._names = np.array(self._groups.names)
         self._num_examples = int(self._groups.sizes.sum())
-        self._batch_size = self._checked_batch_size(batch_size)
+        self._batch_size = check_batch_size(batch_size, self._num_examples)
         self._policy = check_policy(policy)
         self._seed = whole_number("seed", seed)
         self._replicas = find_replicas(num_replicas, rank, process_group)
@@ -254,6 +254,7 @@ class Mixer:
                 "batch first"
             )
         self._sampler.consume(count * self._local_size)
+        self._count(count)
 
     def step(self, *, reduce: Reduce | None = None, **signals: Any) -> None:
         """End the epoch: turn its group losses into new proportions.
@@ -266,9 +267,14 @@ class Mixer:
             **signals: Passed on to the policy's ``update``.
 
         Raises:
-            ValueError: There are several replicas and neither a process group nor ``reduce``; an unknown group was
-                observed; or the policy refuses the losses. The epoch goes on then.
+            ValueError: There are several replicas and neither a process group nor ``reduce``; they used different
+                numbers of batches; an unknown group was observed; or the policy refuses the losses. The epoch goes on.
         """
+        if self._update_every is not None and (reduce is not None or signals):
+            raise ValueError(
+                f"step was given {brief(sorted(signals) or 'reduce')} and Mixer update_every={self._update_every}; the updates "
+                "are made in observe then, which hears losses alone; leave it out, or leave out update_every"
+            )
         if self._sampler.open:
             self._feedback.settle()
             self._count(1)
@@ -299,11 +305,12 @@ class Mixer:
         """Give one state for all replicas; every replica must call it (collective).
 
         Raises:
-            ValueError: There are several replicas and no process group joins them.
+            ValueError: There are several replicas and no process group joins them, or they used different numbers of
+                batches.
         """
         state = self.state_dict()
         if self._replicas.count > 1:
-            state["sums"] = torch.from_numpy(self._replicas.total(state["sums"].numpy()))
+            state["sums"] = torch.from_numpy(self._replicas.total(state["sums"].numpy(), state["consumed"]))
             state["replica"] = None
         return state
 
@@ -359,7 +366,7 @@ class Mixer:
             self._sampler.change(self._proportions)
 
     def _update(self, reduce: Reduce | None, signals: Mapping[str, Any]) -> None:
-        heard = self._feedback.hear(self._replicas.total(self._feedback.settled_sums(), reduce))
+        heard = self._feedback.hear(self._replicas.total(self._feedback.settled_sums(), self._sampler.used, reduce))
         state = self._state
         if heard.losses is not None:
             state = self._policy.update(state, heard.losses.copy(), counts=heard.counts.copy(), **signals)
@@ -386,12 +393,3 @@ class Mixer:
             "update_every": self._update_every,
             "look_ahead": self._look_ahead,
         }
-
-    def _checked_batch_size(self, batch_size: Any) -> int:
-        size = whole_number("batch_size", batch_size, low=1)
-        if size > self._num_examples:
-            raise ValueError(
-                f"batch_size was {size} for {self._num_examples} examples; an epoch is N // batch_size batches, so it must "
-                f"be at most {self._num_examples}"
-            )
-        return size

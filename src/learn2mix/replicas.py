@@ -50,16 +50,17 @@ class Replicas:
                 "every process is to train by itself"
             )
 
-    def total(self, sums: NDArray[np.float64], reduce: Reduce | None = None) -> NDArray[np.float64]:
+    def total(self, sums: NDArray[np.float64], at: int, reduce: Reduce | None = None) -> NDArray[np.float64]:
         """Sum over all replicas; collective.
 
         Args:
             sums: This replica's, any shape.
+            at: How many batches of the epoch this replica has used.
             reduce: Does the summing where no process group can.
 
         Raises:
-            ValueError: There are several replicas, and neither a process group nor ``reduce``; or ``reduce`` returns
-                another shape.
+            ValueError: There are several replicas, and neither a process group nor ``reduce``; ``reduce`` returns another
+                shape; or the process group's replicas have not used the same number of batches.
         """
         if reduce is not None:
             if not callable(reduce):
@@ -87,10 +88,19 @@ class Replicas:
                 "torch.distributed.init_process_group before making the Mixer, or pass step(reduce=...), a function that "
                 "sums an array over the replicas"
             )
-        shared = torch.from_numpy(sums.copy()).to(self._device())
+        # Each replica's place in the epoch travels along, in an entry of its own.
+        places = np.zeros(self.count)
+        places[self.rank] = at
+        shared = torch.from_numpy(np.append(sums, places)).to(self._device())
         dist.all_reduce(shared, group=self.group)
         over_all: NDArray[np.float64] = shared.cpu().numpy()
-        return over_all
+        places = over_all[sums.size :]
+        if (places != at).any():
+            raise ValueError(
+                f"the replicas have used {brief(places.astype(np.int64).tolist())} batches of the epoch, and they share every "
+                "batch; let each train on as many, and observe or skip them all"
+            )
+        return over_all[: sums.size].reshape(sums.shape)
 
     def from_first(self, value: Any) -> Any:
         """Give every replica the value of rank 0; collective."""

@@ -108,7 +108,7 @@ class BatchSampler(Sampler[list[int]]):
         if not isinstance(state, Mapping):
             raise TypeError(f"the position was {brief(state)}; it must be what batch_sampler.state_dict() returned")
         if set(state) != {"epoch", "batches"}:
-            raise ValueError(f"the position held {brief(sorted(state))}; it must hold epoch and batches alone")
+            raise ValueError(f"the position held {brief(list(state))}; it must hold epoch and batches alone")
         epoch, batches = (whole_number(f"the position's {key}", state[key]) for key in ("epoch", "batches"))
         if batches > self._batches_per_epoch:
             raise ValueError(f"the position was batch {batches}; an epoch here has {self._batches_per_epoch} batches")
@@ -138,16 +138,19 @@ class BatchSampler(Sampler[list[int]]):
         self.consumed, self.open = divmod(total, self._local_size)
         return whole
 
-    def end_epoch(self) -> None:
-        """End the epoch here: the next one goes on from what was consumed.
+    @property
+    def used(self) -> int:
+        """Batches of the epoch that count as used if it ends here.
 
-        Where nothing was but batches were drawn, all of them count as used: how many a loader has drawn hangs on how
-        far it reads ahead.
+        Those consumed; where none was but some were drawn, all of them: how many a loader has drawn hangs on how far it
+        reads ahead.
         """
+        return self.consumed + bool(self.open) or (self._batches_per_epoch if self._drawn else 0)
+
+    def end_epoch(self) -> None:
+        """End the epoch here: the next one goes on from what was used."""
         self._reports = bool(self.consumed or self.open)
-        unreported = self._batches_per_epoch if self._drawn else 0
-        used = self.consumed + bool(self.open) if self._reports else unreported
-        self._settle(used)
+        self._settle(self.used)
         self._start = self._settled.batches
         self._settled.hasten(at=self._start)
         self._ahead = self._settled.copy()
