@@ -207,6 +207,7 @@ def main(kills: int) -> None:
     begun, seed = time.perf_counter(), random.randrange(1 << 32)
     print(f"kills at moments of seed {seed}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        tempfile.tempdir = folder  # killed processes leave behind what multiprocessing had there
         results = {
             setting: run(setting, kills, Path(folder) / setting, random.Random(seed + i))
             for i, setting in enumerate(SETTINGS)
