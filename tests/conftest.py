@@ -14,6 +14,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # The tests that may be skipped, by a part of their id, and why. A skip that is not listed fails the run.
 ALLOWED_SKIPS = {
     "test_feedback.py::TestAccelerator": "needs an accelerator",
+    "test_torchdata.py": "needs torchdata",
+    "test_trainers.py::TestLightning": "needs lightning",
+    "test_trainers.py::TestAccelerate": "needs accelerate",
+    "test_trainers.py::TestTransformers": "needs transformers",
     "test_bench_report.py::test_page_in_browser": "needs Chromium",
     "test_bench_data.py::test_local_mnist": "needs local copies of the data",
 }

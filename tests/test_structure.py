@@ -20,7 +20,7 @@ FILES = {
 
 # A part may import what stands in a line above its own, and its own part.
 LAYERS = [
-    ["checks", "registry", "metrics"],
+    ["checks", "index_file", "registry", "metrics"],
     ["groups", "replicas"],
     ["feedback", "policies", "samplers", "losses", "transforms", "resampling"],
     ["checkpoint"],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learn2mix import index_file
 from learn2mix.checks import brief, whole_number
 
 Ints = NDArray[np.int64]
@@ -43,7 +45,8 @@ class Groups(Protocol):
 class ListedGroups:
     """Groups given by a label for each example, in any order.
 
-    Keeps at most 8 bytes an example: its group, and its place in a list sorted by group.
+    Keeps at most 8 bytes an example: its group, and its place in a list sorted by group. Making that takes seconds for
+    10**8 examples; :meth:`save` keeps it in a file that :meth:`load` maps into memory at once.
 
     Args:
         labels: Integers or strings, shape (N,): array, tensor, list or pandas column.
@@ -51,13 +54,50 @@ class ListedGroups:
     Raises:
         TypeError: The labels are neither integers nor strings.
         ValueError: They are empty, not one-dimensional, or hold a missing value.
+
+    Example:
+        >>> import tempfile
+        >>> from learn2mix import Mixer, policies
+        >>> from learn2mix.groups import ListedGroups
+        >>> path = tempfile.mkdtemp() + "/groups"
+        >>> ListedGroups(["cat", "dog", "cat"]).save(path)
+        >>> Mixer(ListedGroups.load(path), 2, policy=policies.Learn2Mix()).group_names
+        ['cat', 'dog']
     """
 
     def __init__(self, labels: Any) -> None:
-        self.names, self._codes = _encode(_as_array(labels))
-        self.sizes = _count(self._codes, len(self.names))
-        self._members = _sort(self._codes, self.sizes)
-        self._starts = np.cumsum(self.sizes) - self.sizes
+        names, codes = _encode(_as_array(labels))
+        sizes = _count(codes, len(names))
+        self._take(names, sizes, codes, _sort(codes, sizes))
+
+    def _take(self, names: Names, sizes: Ints, codes: NDArray[Any], members: NDArray[Any]) -> None:
+        self.names, self.sizes, self._codes, self._members = names, sizes, codes, members
+        self._starts = np.cumsum(sizes) - sizes
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the division to a file, whole or not at all.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        index_file.save(path, {"codes": self._codes, "members": self._members}, {"names": self.names})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> ListedGroups:
+        """Map a saved division into memory; pages are read as they are needed and shared between processes.
+
+        Args:
+            path: Written by :meth:`save`.
+            verify: Read the file whole once and compare checksums; without, a changed byte goes unnoticed.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is no such file, damaged or cut short.
+        """
+        arrays, facts = index_file.load(path, verify=verify)
+        groups = cls.__new__(cls)
+        groups._take(facts["names"], _count(arrays["codes"], len(facts["names"])), arrays["codes"], arrays["members"])
+        return groups
 
     def indices(self, groups: Ints, positions: Ints) -> Ints:
         """See :class:`Groups`."""

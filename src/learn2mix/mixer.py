@@ -52,7 +52,7 @@ class Mixer:
 
     Args:
         groups: The group of each training example, (N,): integers or strings; array, tensor or list. At least two
-            groups.
+            groups. Or ``learn2mix.groups.ListedGroups``, which can be saved and mapped into memory.
         batch_size: M, examples a batch, over all replicas together; from 1 to N.
         policy: How the proportions move: one of ``learn2mix.policies``, or any object with ``init`` and ``update``.
         seed: Decides the order of the examples, together with the proportions; 0 or more.
@@ -99,7 +99,7 @@ class Mixer:
         update_every: int | None = None,
         look_ahead: int = 0,
     ) -> None:
-        self._groups: Groups = groups if isinstance(groups, ContiguousGroups) else ListedGroups(groups)
+        self._groups: Groups = groups if isinstance(groups, (ContiguousGroups, ListedGroups)) else ListedGroups(groups)
         if len(self._groups.sizes) < 2:
             raise ValueError(
                 f"groups held {brief(self._groups.names)} alone; mixing needs at least two groups; pass the column that "
