@@ -4,6 +4,11 @@ BIN := .venv/bin
 # Idle threads that spin steal the processor from those that work.
 export OMP_WAIT_POLICY := PASSIVE
 
+# An environment whose interpreter has gone, or that was moved along with the folder, is made anew.
+ifneq ($(shell cd / && "$(CURDIR)/$(BIN)/python" -c "import learn2mix; print(learn2mix.__path__[0])" 2>/dev/null),$(CURDIR)/src/learn2mix)
+$(shell rm -f .venv/.bench .venv/.all)
+endif
+
 .PHONY: help install demo test check bench soak clean
 
 help:
@@ -14,9 +19,8 @@ help:
 	@echo "make soak     the tests that take long"
 	@echo "make install  the environment alone"
 
-# A virtual environment whose interpreter has gone is made anew.
 .venv/.bench .venv/.all: pyproject.toml constraints.txt
-	@$(BIN)/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing learn2mix[$(subst .venv/.,,$@)] into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(subst .venv/.,,$@)]"
 	@touch $@
@@ -24,15 +28,15 @@ help:
 install: .venv/.all
 
 demo: .venv/.bench
-	$(BIN)/learn2mix compare digits
+	$(BIN)/python -m learn2mix compare digits
 
 test: .venv/.all
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 check: .venv/.all
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 bench: .venv/.all
 	$(BIN)/python benchmarks/run.py
