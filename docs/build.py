@@ -12,7 +12,7 @@ import learn2mix.bench.methods
 import learn2mix.losses
 import learn2mix.policies  # noqa: F401  (importing a family registers its members)
 from learn2mix import registry
-from learn2mix.bench import wording
+from learn2mix.bench import stats, wording
 from learn2mix.bench.figures import TaskSummary
 from learn2mix.bench.store import Store
 from learn2mix.bench.summary import summarise
@@ -57,9 +57,20 @@ def table(task: str) -> str:
     rules = ["---:" if column.numeric else "---" for column in chosen]
     lines = [[column.title for column in chosen], rules, *zip(*(column.cells for column in chosen), strict=True)]
     rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    controls = " ".join(against(found, control) for control in ("natural", "balanced"))
     made = next(iter(found.arms[0].runs.values())).provenance
     where = f"{made['machine']['cpu']}, {made['machine']['cores']} cores, torch {made['versions']['torch']}"
-    return f"{wording.headline(found)}\n\n{rows}\n\nMade on: {where}, commit {made['commit'][:10]}.\n"
+    return f"{wording.headline(found)}\n\n{rows}\n\n{controls}\n\nMade on: {where}, commit {made['commit'][:10]}{made['commit'][40:]}.\n"
+
+
+def against(found: TaskSummary, control: str) -> str:
+    """Say how learn2mix ends against a control, paired by seed, in points of error."""
+    final = {
+        arm.name: {seed: run.curves["test_metric"][-1] * 100 for seed, run in arm.runs.items()} for arm in found.arms
+    }
+    difference = stats.paired_difference(final["learn2mix"], final[control])
+    interval = f"{difference.low:+.2f} to {difference.high:+.2f}, n = {difference.n}"
+    return f"Learn2mix less {control}: {difference.mean:+.2f} points ({interval}).".replace("-", wording.MINUS)
 
 
 def readme() -> str:
@@ -80,7 +91,7 @@ def benchmarks() -> str:
     lines = [
         "# Benchmarks\n\nWritten by `make bench`; do not edit. Ratios are between things that took turns in one run; single",
         f"times are this machine's ({machine['cpu']}, {machine['cores']} cores, torch {versions['torch']}, numpy",
-        f"{versions['numpy']}), at commit {found['made']['commit'][:10]}.\n",
+        f"{versions['numpy']}), at commit {found['made']['commit'][:10]}{found['made']['commit'][40:]}.\n",
         "## Forming batches\n",
         f"{batches['what'].capitalize()}, each with its start: {batches['learn2mix_us_per_batch']} us a batch, torch's",
         f"`BatchSampler(RandomSampler)` {batches['torch_us_per_batch']} us; ratio of epochs, median",
