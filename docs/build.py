@@ -60,7 +60,7 @@ def table(task: str) -> str:
     controls = " ".join(against(found, control) for control in ("natural", "balanced"))
     made = next(iter(found.arms[0].runs.values())).provenance
     where = f"{made['machine']['cpu']}, {made['machine']['cores']} cores, torch {made['versions']['torch']}"
-    return f"{wording.headline(found)}\n\n{rows}\n\n{controls}\n\nMade on: {where}, commit {made['commit'][:10]}{made['commit'][40:]}.\n"
+    return f"{wording.headline(found)}\n\n{rows}\n\n{controls}\n\nMade on: {where}, commit {short(made['commit'])}.\n"
 
 
 def against(found: TaskSummary, control: str) -> str:
@@ -71,6 +71,15 @@ def against(found: TaskSummary, control: str) -> str:
     difference = stats.paired_difference(final["learn2mix"], final[control])
     interval = f"{difference.low:+.2f} to {difference.high:+.2f}, n = {difference.n}"
     return f"Learn2mix less {control}: {difference.mean:+.2f} points ({interval}).".replace("-", wording.MINUS)
+
+
+def short(commit: str) -> str:
+    """Shorten a commit's name; that there were changes besides stays.
+
+    >>> short("0123456789abcdef0123456789abcdef01234567+changes")
+    '0123456789+changes'
+    """
+    return commit[:10] + commit[40:]
 
 
 def readme() -> str:
@@ -91,7 +100,7 @@ def benchmarks() -> str:
     lines = [
         "# Benchmarks\n\nWritten by `make bench`; do not edit. Ratios are between things that took turns in one run; single",
         f"times are this machine's ({machine['cpu']}, {machine['cores']} cores, torch {versions['torch']}, numpy",
-        f"{versions['numpy']}), at commit {found['made']['commit'][:10]}{found['made']['commit'][40:]}.\n",
+        f"{versions['numpy']}), at commit {short(found['made']['commit'])}.\n",
         "## Forming batches\n",
         f"{batches['what'].capitalize()}, each with its start: {batches['learn2mix_us_per_batch']} us a batch, torch's",
         f"`BatchSampler(RandomSampler)` {batches['torch_us_per_batch']} us; ratio of epochs, median",

@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 Names = list[int] | list[str]
 
 # Examples handled at a time, so that temporaries stay small beside the index itself.
-_CHUNK = 1 << 22
+_CHUNK = 1 << 20
 _MOST = 1 << 62
 
 
