@@ -162,6 +162,7 @@ LOADERS = [
     {},
     {"num_workers": 2, "prefetch_factor": 1},
     {"num_workers": 2, "prefetch_factor": 5, "persistent_workers": True},
+    {"num_workers": 4, "prefetch_factor": 2},
 ]
 
 
@@ -173,10 +174,10 @@ def test_workers_prefetching_and_persistence_change_nothing(how):
         assert Training(epochs=3, how=how, loader=loader).run(small_mixer((30, 5, 9), 5)) == plain, loader
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 2, 4])
 def test_updates_within_an_epoch_are_the_same_run_for_any_workers(workers):
     def make():
-        return small_mixer((30, 5, 9), 4, update_every=2, look_ahead=4)
+        return small_mixer((30, 5, 9), 4, update_every=2, look_ahead=8)
 
     loader = {"num_workers": workers, "prefetch_factor": 2 if workers else None}
     plain = Training().run(make())

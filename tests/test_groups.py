@@ -16,7 +16,7 @@ LABELS = st.one_of(
 )
 
 
-@pytest.fixture(params=[1, 7, 1 << 22], scope="module")
+@pytest.fixture(params=[1, 7, 1 << 20], scope="module")
 def chunk(request):
     """Whatever number of examples is handled at a time."""
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,6 @@
-"""A division into groups, saved and mapped back."""
+"""A division into groups: what making it takes, saved and mapped back."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -76,3 +78,14 @@ def test_a_failed_save_leaves_the_old_file(path, monkeypatch):
         ListedGroups(LABELS[:500]).save(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["groups"]
+
+
+def test_making_the_index_takes_little_more_than_the_index():
+    labels = np.arange(6_000_000, dtype=np.int16) % 1000
+    tracemalloc.start()
+    found = ListedGroups(labels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    index = found._codes.nbytes + found._members.nbytes
+    assert index == 6 * 6_000_000
+    assert peak < 3 * index

@@ -29,7 +29,7 @@ def test_with_every_policy(entry):
     assert_resumes(lambda: small_mixer(policy=entry.part(**entry.example)), Training(epochs=5), cuts=[4, 5, 9, 12])
 
 
-@pytest.mark.parametrize("loader", [WORKERS, {**WORKERS, "persistent_workers": True}])
+@pytest.mark.parametrize("loader", [WORKERS, {**WORKERS, "persistent_workers": True}, {"num_workers": 4}])
 @pytest.mark.parametrize("cut", [0, 3, 12, 13, 17])  # before all, within, after the last batch, after step(), later
 def test_under_workers(loader, cut):
     training = Training(epochs=2, loader=loader)
