@@ -214,7 +214,9 @@ def _as_array(labels: Any) -> NDArray[Any]:
         labels = labels.detach().cpu()
     if not hasattr(labels, "__array__"):
         labels = list(labels)
-        if any(isinstance(label, str) for label in labels):  # or numbers among them would turn into strings
+        if any(
+            issubclass(kind, str) for kind in set(map(type, labels))
+        ):  # or numbers among them would turn into strings
             labels = np.array(labels, dtype=object)
     try:
         array = np.asarray(labels)
@@ -246,7 +248,7 @@ def _too_far(label: int) -> ValueError:
 
 
 def _checked_objects(array: NDArray[Any]) -> NDArray[Any]:
-    kinds = {type(label) for label in array}
+    kinds = set(map(type, array))
     if all(issubclass(kind, str) for kind in kinds):
         return array.astype(object)
     if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
@@ -266,7 +268,7 @@ def _encode(labels: NDArray[Any]) -> tuple[Names, NDArray[Any]]:
     if labels.dtype.kind == "O":
         names = sorted(set(labels))
         place = {name: i for i, name in enumerate(names)}
-        return names, np.fromiter((place[label] for label in labels), _code_type(len(names)), len(labels))
+        return names, np.fromiter(map(place.__getitem__, labels), _code_type(len(names)), len(labels))
     low, high = (0, 0) if labels.dtype.kind == "U" else (int(labels.min()), int(labels.max()))
     if labels.dtype.kind == "U" or high - low > max(_CHUNK, len(labels) // 8):
         distinct = np.unique(np.concatenate([np.unique(part) for part in _chunks(labels)]))
