@@ -61,7 +61,7 @@ def toy(**changes):
 
 def toy_job(**changes):
     task = toy(**changes)
-    return Job(task, toy_data().train, 3, seed=0)
+    return Job(task, toy_data().train, 3, seed=0, epochs=3)
 
 
 def columns(run):

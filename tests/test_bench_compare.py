@@ -28,7 +28,7 @@ def store(tmp_path):
 
 
 def toy_compare(store, methods=("classical", "learn2mix"), seeds=range(2), **options):
-    options = {"data": {"toy": toy_data()}, "epochs": 2, **options}
+    options = {"data": {"toy": toy_data()}, "budget": 2, **options}
     return compare([options.pop("task", toy())], list(methods), seeds, store=store, **options)
 
 
@@ -41,9 +41,9 @@ def test_the_plan_goes_by_seed():
         for task in ("toy", "other")
         for method in ("classical", "learn2mix")
     ]
-    assert [cell.epochs for cell in cells[:4]] == [3, 3, 7, 7]  # each task's own
+    assert [cell.budget.epochs for cell in cells[:4]] == [3, 3, 7, 7]  # each task's own
     assert len({cell.key for cell in cells}) == 8
-    assert {cell.epochs for cell in plan([toy()], ["classical"], [0], 5, shelf=shelf)} == {5}
+    assert {cell.budget.epochs for cell in plan([toy()], ["classical"], [0], 5, shelf=shelf)} == {5}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_is_there_is_read_back(store):
     for stored, made in zip(third.runs[:2], first.runs, strict=True):
         assert_same_curves(stored, made)
     assert_same_curves(third.runs[-1], run(toy(), "learn2mix", 2, 2, data=toy_data()))
-    assert toy_compare(store, epochs=1).made == 4  # another budget is another run
+    assert toy_compare(store, budget=1).made == 4  # another budget is another run
 
 
 def test_progress_is_told(store):
@@ -144,7 +144,7 @@ def test_a_run_that_another_invocation_has_is_left_to_it_until_last(store):
 
 
 def test_workers_make_the_same_runs(store, tmp_path):
-    options = {"seeds": range(2), "epochs": 2}
+    options = {"seeds": range(2), "budget": 2}
     alone = compare(["digits"], METHODS, store=store, **options)
     together = compare(["digits"], METHODS, store=Store(tmp_path / "others"), workers=2, **options)
     assert (alone.made, together.made) == (6, 6)
@@ -188,7 +188,7 @@ from learn2mix.bench.compare import compare
 from learn2mix.bench.store import Store
 if __name__ == "__main__":
     folder, workers = sys.argv[1], int(sys.argv[2])
-    done = compare(["digits"], METHODS, range(4), epochs=10, store=Store(folder), workers=workers)
+    done = compare(["digits"], METHODS, range(4), budget=10, store=Store(folder), workers=workers)
     print(json.dumps({"made": done.made, "runs": len(done.runs)}))
 """
 
@@ -241,5 +241,5 @@ def test_two_at_once_share_the_runs(tmp_path):
 
 def test_torch_threads_are_as_they_were(store):
     threads = torch.get_num_threads()
-    compare(["digits"], ["classical"], [0], epochs=1, store=store)
+    compare(["digits"], ["classical"], [0], budget=1, store=store)
     assert torch.get_num_threads() == threads

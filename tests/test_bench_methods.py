@@ -28,6 +28,7 @@ from learn2mix.bench.methods.curriculum import difficulty, share_of_the_set
 from learn2mix.bench.methods.importance import DrawByLoss
 from learn2mix.bench.methods.smote import oversample
 from learn2mix.bench.runner import make_ready
+from learn2mix.bench.tasks.base import cross_entropy
 
 ENTRIES = list(registry.entries("method"))
 
@@ -261,7 +262,7 @@ def test_curriculum_rehearses_without_its_first_network():
 def test_curriculum_learns_what_is_easy():
     job = toy_job(learning_rate=0.05)
     teacher = Curriculum(warmup_epochs=30)._teacher(job)
-    scores = difficulty(teacher, job.train)
+    scores = difficulty(teacher, job.train, cross_entropy)
     wrong = teacher(job.train.x).argmax(dim=1) != job.train.y
     assert 0 < wrong.float().mean() < 0.3
     assert scores[wrong].min() > 1 / 2 > scores[~wrong].median()
@@ -275,7 +276,7 @@ def test_the_easiest_are_told_apart():
 
     x = torch.tensor([[9.0], [12.0], [10.0]])  # p within 1e-7 of 1 for all three
     y = torch.zeros(3, dtype=torch.int64)
-    assert difficulty(Sure(), Examples(x, y, y)).argsort().tolist() == [1, 2, 0]
+    assert difficulty(Sure(), Examples(x, y, y), cross_entropy).argsort().tolist() == [1, 2, 0]
 
 
 def test_the_pool_grows_with_the_epochs():

@@ -122,7 +122,7 @@ def compare(
             names,
             range(count),
             store=store,
-            epochs=epochs,
+            budget=epochs,
             data_dir=data_dir,
             device=device,
             workers=workers or fitting_workers([task_name]),

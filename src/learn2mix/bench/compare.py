@@ -18,7 +18,7 @@ from filelock import Timeout
 
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.methods.base import Method
-from learn2mix.bench.plan import Cell, Shelf, plan
+from learn2mix.bench.plan import Budgets, Cell, Shelf, plan
 from learn2mix.bench.record import Run
 from learn2mix.bench.runner import find_task, run
 from learn2mix.bench.store import Store
@@ -75,7 +75,7 @@ def compare(
     seeds: Iterable[int],
     *,
     store: Store,
-    epochs: int | None = None,
+    budget: Budgets = None,
     data: Mapping[str, Data] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     evaluate_on: str = "test",
@@ -93,7 +93,7 @@ def compare(
         methods: Methods, or their names.
         seeds: The seeds.
         store: Where runs are kept.
-        epochs: The budget of every run; None takes each task's.
+        budget: The budget of every run, a whole number for epochs, or one by the method's name; None takes each task's.
         data: Data by task name, where they are at hand.
         data_dir: A folder of local copies of the data.
         evaluate_on: ``"test"``, or ``"validation"`` for tuning.
@@ -112,7 +112,7 @@ def compare(
         raise ValueError(f"workers is {workers}; it must be at least 1")
     shelf = Shelf(data, data_dir)
     tally = _Tally(store, watch)
-    cells = plan(tasks, methods, seeds, epochs, shelf=shelf, evaluate_on=evaluate_on, progress=tally.within(""))
+    cells = plan(tasks, methods, seeds, budget, shelf=shelf, evaluate_on=evaluate_on, progress=tally.within(""))
     missing = tally.start(cells)
     if workers == 1 or len(missing) < 2:
         busy = [cell for cell in missing if not tally.make(cell, shelf, device, patient=False)]
@@ -156,7 +156,7 @@ def _make(
             cell.task,
             cell.method,
             cell.seed,
-            cell.epochs,
+            cell.budget,
             data=shelf.get(cell.task, progress),
             evaluate_on=cell.evaluate_on,
             device=device,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -49,22 +50,21 @@ class Examples:
 
     def take(self, indices: Tensor) -> Examples:
         """Gather the rows at ``indices`` (m,), int64, on the examples' device."""
-        return Examples(
-            self.x.index_select(0, indices), self.y.index_select(0, indices), self.groups.index_select(0, indices)
-        )
+        return self._each(lambda tensor: tensor.index_select(0, indices))
 
     def chunks(self, size: int = 2000) -> Iterator[Examples]:
-        """Go through the rows in order, ``size`` at a time, without copying.
-
-        The default keeps the processor busy without any layer's output outgrowing a training set.
-        """
+        """Go through the rows in order, ``size`` at a time, without copying."""
         for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            yield Examples(self.x[part], self.y[part], self.groups[part])
+            yield self._each(itemgetter(slice(start, start + size)))
 
     def to(self, device: torch.device | str) -> Examples:
         """Move all three to a device; what is there already is not copied."""
-        return Examples(self.x.to(device), self.y.to(device), self.groups.to(device))
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Examples:
+        """Do the same to all three, and once where inputs are their own targets."""
+        x = change(self.x)
+        return Examples(x, x if self.y is self.x else change(self.y), change(self.groups))
 
     def group_sizes(self, num_groups: int) -> list[int]:
         """Count the examples of each group."""

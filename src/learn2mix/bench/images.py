@@ -6,47 +6,21 @@ import hashlib
 import json
 import os
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from learn2mix.bench import cache, hub
 from learn2mix.bench.data import Data, Examples, Progress, quiet
+from learn2mix.bench.pixels import unit_range
 
-ENV_DATA = "LEARN2MIX_DATA"
-ENV_CACHE = "LEARN2MIX_CACHE"
-_SPLITS = ("train", "test")
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """Pixels and labels of both splits, ``train_x``, ``train_y``, ``test_x``, ``test_y``, and the class names."""
-
-    arrays: Mapping[str, NDArray[Any]]
-    group_names: tuple[str, ...]
-
-    @cached_property
-    def hashes(self) -> dict[str, str]:
-        return {name: _hash_array(array) for name, array in self.arrays.items()}
-
-    @property
-    def digest(self) -> str:
-        # the content, not the source, names the data: equal pixels are the same data wherever they came from
-        return hashlib.sha256(json.dumps([self.group_names, sorted(self.hashes.items())]).encode()).hexdigest()[:16]
-
-
-def _hash_array(array: NDArray[Any]) -> str:
-    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+_LAYOUT = 2  # of what is cached: raised by any change to it
+_BLOCK = 500  # images in memory while they are decoded
 
 
 def load_images(
@@ -55,169 +29,183 @@ def load_images(
     *,
     image: str = "image",
     label: str = "label",
+    test_split: str = "test",
+    config: str | None = None,
+    size: int | None = None,
+    rgb: bool = False,
     data_dir: str | os.PathLike[str] | None = None,
     progress: Progress = quiet,
 ) -> Data:
-    """Load a set of labelled grey images, scaled to [-1, 1], from a local folder or the hub.
+    """Load a set of labelled images, as bytes, from a local folder or the hub.
 
     The decoded pixels are cached under a hash of the local files, or under the hub id, in ``$LEARN2MIX_CACHE`` or else
-    the user's cache folder; a damaged cache is made anew.
+    the user's cache folder, and mapped into memory from there; a damaged cache is made anew.
 
     Args:
         hub_id: The data set's name on the Hugging Face hub.
         folder: Its folder under ``data_dir``, in the layout of its hub repository.
         image: The column of the images.
         label: The column of the class numbers.
+        test_split: The name of the split that is tested on.
+        config: The hub's configuration, for a data set that has several.
+        size: For images of differing sizes: each is cut to its middle square and scaled to ``size`` x ``size`` pixels
+            (bilinear, with antialiasing).
+        rgb: Turn every image into RGB; without it all must be of one mode, grey or RGB.
         data_dir: A folder of local copies; without it ``$LEARN2MIX_DATA`` is taken, and without that the hub.
         progress: Told how many images are decoded, where that is needed.
 
     Returns:
-        Images (N, 1, height, width), float32 in [-1, 1], ``(p/255 - 0.5) / 0.5``, with their class as target and as group.
+        Images (N, C, height, width), uint8, C 1 (grey) or 3 (RGB), with their class as target and as group. See
+        :func:`normalised` and :func:`flattened` for floats.
 
     Raises:
         FileNotFoundError: ``data_dir`` has no such folder.
         ConnectionError: No folder was given and the hub cannot be reached.
+        ValueError: A split or column is missing, or the images differ in size or mode.
     """
-    local = _local_folder(data_dir, folder)
-    name = hub_id.replace("/", "--") if local is None else f"{folder}-{_hash_files(local)}"
-    cache = _cache_folder() / name
-    decoded = _read(cache)
-    if decoded is None:
-        decoded = _decode(hub_id, local, image, label, progress)
-        _write(cache, decoded)
-    train, test = (_scaled(decoded.arrays[f"{split}_x"], decoded.arrays[f"{split}_y"]) for split in _SPLITS)
-    return Data(train, test, decoded.group_names, decoded.digest)
+    if size is not None and size < 1:
+        raise ValueError(f"size is {size}; give the side of the images in pixels, at least 1, or None")
+    source = hub.find(hub_id, folder, data_dir, config)
+    decoder = _Decoder(source, image, label, ("train", test_split), size, rgb, progress)
+    key = cache.hash_text(_LAYOUT, source.key, image, label, test_split, size, rgb)
+    found = cache.kept(f"{folder}-{key}", decoder.write)
+    names = tuple(found.facts["group_names"])
+    # the content, not the source, names the data: equal pixels are the same data wherever they came from
+    digest = hashlib.sha256(json.dumps([names, sorted(found.hashes.items())]).encode()).hexdigest()[:16]
+    train, test = (_examples(found.arrays[f"{part}_x"], found.arrays[f"{part}_y"]) for part in ("train", "test"))
+    return Data(train, test, names, digest)
 
 
-def _scaled(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Examples:
-    x = torch.from_numpy(pixels.astype(np.float32)).unsqueeze_(1)
-    y = torch.from_numpy(labels.astype(np.int64))
-    return Examples(x.div_(255).sub_(0.5).div_(0.5), y, y)
+def normalised(data: Data) -> Data:
+    """Turn bytes into float32 in [-1, 1]: ``(p / 255 - 0.5) / 0.5``, with the fingerprint of the bytes.
+
+    For small images; larger ones are better kept as bytes and scaled by :class:`learn2mix.bench.pixels.Pixels`.
+
+    Args:
+        data: Images (N, C, height, width), uint8.
+
+    Returns:
+        Images of the same shape.
+
+    Raises:
+        TypeError: The images are not bytes.
+
+    >>> y = torch.tensor([0])
+    >>> pixels = torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8)
+    >>> normalised(Data(Examples(pixels, y, y), None, ("a",))).train.x.squeeze()
+    tensor([-1.0000, -0.6000,  1.0000])
+    """
+
+    def change(examples: Examples) -> Examples:
+        return Examples(_unit(examples.x).sub_(0.5).div_(0.5), examples.y, examples.groups)
+
+    return Data(change(data.train), data.test and change(data.test), data.group_names, data.fingerprint)
 
 
-def _local_folder(data_dir: str | os.PathLike[str] | None, folder: str) -> Path | None:
-    root = data_dir or os.environ.get(ENV_DATA)
-    if not root:
-        return None
-    path = Path(root) / folder
-    if not path.is_dir():
-        raise FileNotFoundError(
-            f"{path} is not a folder; --data-dir (or {ENV_DATA}) should name the folder that holds {folder}/, a copy in "
-            "the layout of the hub"
-        )
-    return path
+def flattened(data: Data) -> Data:
+    """Turn bytes into rows of float32 in [0, 1] that are their own targets, for reconstruction.
+
+    Args:
+        data: Images (N, C, height, width), uint8.
+
+    Returns:
+        Inputs (N, d), d = C * height * width; the targets are the same tensor, not a copy. The groups stay.
+
+    Raises:
+        TypeError: The images are not bytes.
+
+    >>> y = torch.tensor([0])
+    >>> pixels = torch.tensor([[[[0, 51], [102, 255]]]], dtype=torch.uint8)
+    >>> rows = flattened(Data(Examples(pixels, y, y), None, ("a",))).train
+    >>> rows.x, rows.y is rows.x
+    (tensor([[0.0000, 0.2000, 0.4000, 1.0000]]), True)
+    """
+
+    def change(examples: Examples) -> Examples:
+        x = _unit(examples.x).flatten(1)
+        return Examples(x, x, examples.groups)
+
+    digest = cache.hash_text("flattened", data.fingerprint)
+    return Data(change(data.train), data.test and change(data.test), data.group_names, digest)
 
 
-def _hash_files(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.parquet")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+def _unit(pixels: Tensor) -> Tensor:
+    if pixels.dtype != torch.uint8:
+        raise TypeError(f"the images are {pixels.dtype}, not torch.uint8; give what load_images returns, unchanged")
+    return unit_range(pixels)
 
 
-def _cache_folder() -> Path:
-    own = os.environ.get(ENV_CACHE)
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "learn2mix"
+def _examples(pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Examples:
+    x, y = torch.from_numpy(pixels), torch.from_numpy(labels)
+    # grey images are kept as (N, height, width)
+    return Examples(x.unsqueeze(1) if x.ndim == 3 else x, y, y)
 
 
-def _decode(hub_id: str, local: Path | None, image: str, label: str, progress: Progress) -> _Decoded:
-    # a local folder's converted copy is of no use once it is decoded
-    with tempfile.TemporaryDirectory(prefix="learn2mix-") as scratch:
-        splits = _from_hub(hub_id) if local is None else _load_dataset(str(local), cache_dir=scratch)
-        total = sum(len(splits[split]) for split in _SPLITS)
-        arrays: dict[str, NDArray[Any]] = {}
-        done = 0
-        for split in _SPLITS:
-            rows = splits[split]
-            arrays[f"{split}_y"] = np.asarray(rows[label], dtype=np.int64)
-            pixels = np.empty((len(rows), *np.asarray(rows[0][image]).shape), dtype=np.uint8)
-            for i, row in enumerate(rows):
-                pixels[i] = np.asarray(row[image])
-                done += 1
-                if done % 1000 == 0 or done == total:
-                    progress("decoding", done, total)
-            arrays[f"{split}_x"] = pixels
-        names = tuple(str(name) for name in splits["train"].features[label].names)
-    return _Decoded(arrays, names)
+@dataclass(frozen=True)
+class _Decoder:
+    source: hub.Source
+    image: str
+    label: str
+    splits: tuple[str, str]
+    size: int | None
+    rgb: bool
+    progress: Progress
 
+    def write(self, write: cache.Write) -> dict[str, Any]:
+        """Decode both splits into ``train_x``, ``train_y``, ``test_x`` and ``test_y``; return the class names."""
+        with tempfile.TemporaryDirectory(prefix="learn2mix-") as scratch:
+            loaded = self.source.load(scratch)
+            hub.check_layout(
+                loaded, self.splits, (self.image, self.label), str(self.source.local or self.source.hub_id)
+            )
+            names = hub.class_names(loaded["train"], self.label)
+            total = sum(len(loaded[split]) for split in self.splits)
+            first = loaded["train"][0][self.image]
+            mode = "RGB" if self.rgb else first.mode
+            if mode not in ("L", "RGB"):
+                raise ValueError(
+                    f"the images are of mode {mode}, neither grey (L) nor RGB; rgb=True turns them into RGB"
+                )
+            shape = self._pixels(first, mode).shape
+            done = 0
+            for part, split in zip(("train", "test"), self.splits, strict=True):
+                rows = loaded[split]
+                labels = np.asarray(rows[self.label], dtype=np.int64)
+                write(f"{part}_y", labels.shape, np.int64, [labels])
+                write(f"{part}_x", (len(rows), *shape), np.uint8, self._blocks(rows, split, mode, shape, done, total))
+                done += len(rows)
+        return {"group_names": names}
 
-def _from_hub(hub_id: str) -> Any:
-    advice = (
-        f"{hub_id} is not cached here and the Hugging Face hub cannot be reached; connect to the network once, or name a "
-        f"folder of local copies with --data-dir DIR or {ENV_DATA}=DIR"
-    )
-    if not os.environ.get("HF_HUB_OFFLINE") and not _reachable(os.environ.get("HF_ENDPOINT", "https://huggingface.co")):
-        raise ConnectionError(advice)
-    try:
-        return _load_dataset(hub_id)
-    except OSError as error:
-        raise ConnectionError(advice) from error
+    def _blocks(
+        self, rows: Any, split: str, mode: str, shape: tuple[int, ...], done: int, total: int
+    ) -> Iterator[NDArray[np.uint8]]:
+        block: list[NDArray[np.uint8]] = []
+        for i, row in enumerate(rows):
+            image = row[self.image]
+            if image.mode != mode and not self.rgb:
+                raise ValueError(
+                    f"image {i} of the split {split} is of mode {image.mode}, the first of mode {mode}; rgb=True turns all "
+                    "into RGB"
+                )
+            pixels = self._pixels(image, mode)
+            if pixels.shape != shape:
+                raise ValueError(
+                    f"image {i} of the split {split} is {image.height} x {image.width} pixels, the first "
+                    f"{shape[-2]} x {shape[-1]}; give a size to cut and scale all to"
+                )
+            block.append(pixels)
+            if len(block) == _BLOCK or i + 1 == len(rows):
+                self.progress("decoding", done + i + 1, total)
+                yield np.stack(block)
+                block = []
 
+    def _pixels(self, image: Any, mode: str) -> NDArray[np.uint8]:
+        """Give a Pillow image's pixels: (height, width), or for RGB (3, height, width)."""
+        if image.mode != mode:
+            image = image.convert(mode)
+        if self.size is not None:
+            from PIL import Image, ImageOps
 
-def _reachable(endpoint: str) -> bool:
-    """Ask the hub for its front page; its own client would retry for half a minute before it gives up."""
-    try:
-        with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=10):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-
-
-def _load_dataset(source: str, cache_dir: str | None = None) -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError(
-            "decoding this data set needs the package datasets: pip install 'learn2mix[bench]'; or give the data as "
-            "arrays: run(..., data=Data.from_arrays(...))"
-        ) from error
-    bars = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        return datasets.load_dataset(source, cache_dir=cache_dir)
-    finally:
-        if bars:
-            datasets.enable_progress_bars()
-
-
-def _read(folder: Path) -> _Decoded | None:
-    """Map the cached arrays into memory; None where they are missing or damaged."""
-    try:
-        meta = json.loads((folder / "meta.json").read_text())
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in meta["sha256"]}
-        decoded = _Decoded(arrays, tuple(meta["group_names"]))
-        return decoded if decoded.hashes == meta["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
-        return None
-
-
-def _write(folder: Path, decoded: _Decoded) -> None:
-    """Write each file under another name first, and the one that vouches for the others last."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, array in decoded.arrays.items():
-            with _replacing(folder / f"{name}.npy") as file:
-                np.save(file, array)
-        with _replacing(folder / "meta.json") as file:
-            file.write(json.dumps({"group_names": decoded.group_names, "sha256": decoded.hashes}, indent=1).encode())
-    except OSError as error:
-        raise OSError(
-            f"the decoded data cannot be kept in {folder} ({error}); name another folder in {ENV_CACHE}"
-        ) from error
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+            image = ImageOps.fit(image, (self.size, self.size), method=Image.Resampling.BILINEAR)
+        pixels: NDArray[np.uint8] = np.asarray(image, dtype=np.uint8)
+        return pixels if mode == "L" else np.moveaxis(pixels, -1, 0)

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from learn2mix.bench.budget import Budget
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.record import settings_key
 from learn2mix.bench.runner import find_method, find_task, settings_of
 from learn2mix.bench.tasks.base import Task
+
+Budgets = int | Budget | Mapping[str, Budget] | None
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Cell:
         task: The task.
         method: The method.
         seed: The seed.
-        epochs: The budget.
+        budget: How long it trains.
         evaluate_on: ``"test"`` or ``"validation"``.
         settings: All that decides the result; see :func:`settings_of`.
     """
@@ -30,7 +33,7 @@ class Cell:
     task: Task
     method: Method
     seed: int
-    epochs: int
+    budget: Budget
     evaluate_on: str
     settings: Mapping[str, Any]
 
@@ -70,7 +73,7 @@ def plan(
     tasks: Sequence[str | Task],
     methods: Sequence[str | Method],
     seeds: Iterable[int],
-    epochs: int | None = None,
+    budget: Budgets = None,
     *,
     shelf: Shelf | None = None,
     evaluate_on: str = "test",
@@ -82,7 +85,7 @@ def plan(
         tasks: Tasks, or their names.
         methods: Methods, or their names.
         seeds: The seeds.
-        epochs: The budget of every run; None takes each task's.
+        budget: The budget of every run, a whole number for epochs, or one by the method's name; None takes each task's.
         shelf: Where the data are.
         evaluate_on: ``"test"``, or ``"validation"`` for tuning.
         progress: Told how far decoding is, where that is needed.
@@ -101,10 +104,10 @@ def plan(
     cells = []
     for seed in seeds:
         for task, fingerprint in prints:
-            budget = task.epochs if epochs is None else epochs
             for method in chosen:
-                settings = settings_of(task, method, seed, budget, fingerprint=fingerprint, evaluate_on=evaluate_on)
-                cells.append(Cell(task, method, seed, budget, evaluate_on, settings))
+                own = Budget.of(budget[method.name] if isinstance(budget, Mapping) else budget, task.epochs)
+                settings = settings_of(task, method, seed, own, fingerprint=fingerprint, evaluate_on=evaluate_on)
+                cells.append(Cell(task, method, seed, own, evaluate_on, settings))
     if len({cell.key for cell in cells}) < len(cells):
         raise ValueError(
             f"a run is planned twice among tasks {[task.name for task, _ in prints]}, methods "

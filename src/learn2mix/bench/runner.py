@@ -12,19 +12,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from learn2mix import registry
 from learn2mix.bench import methods as _methods  # noqa: F401  (registers them)
 from learn2mix.bench import profiles, provenance, seeds
 from learn2mix.bench import tasks as _tasks  # noqa: F401  (registers them)
+from learn2mix.bench.budget import Budget
 from learn2mix.bench.data import Data, Examples, Progress, quiet
 from learn2mix.bench.methods.base import Job, Method
 from learn2mix.bench.record import Run
 from learn2mix.bench.tasks.base import Task
-from learn2mix.bench.training import DivergedError, Scores, Trainer, Work, evaluate
+from learn2mix.bench.training import DivergedError, EpochSummary, Scores, Trainer, Work, evaluate, reestimate
 
 VALIDATION_FRACTION = 0.1
+_STATISTICS_BATCHES = 10
 _EVALUATE_ON = ("test", "validation")
 
 
@@ -53,7 +54,7 @@ def find_method(method: str | Method) -> Method:
 
 
 def settings_of(
-    task: Task, method: Method, seed: int, epochs: int, *, fingerprint: str, evaluate_on: str = "test"
+    task: Task, method: Method, seed: int, budget: int | Budget, *, fingerprint: str, evaluate_on: str = "test"
 ) -> dict[str, Any]:
     """Return all that decides a run's result, as JSON values; its hash is the run's name.
 
@@ -61,26 +62,27 @@ def settings_of(
         task: The task.
         method: The method.
         seed: The run's seed.
-        epochs: The budget, in epochs of N // M steps.
+        budget: How long it trains; a whole number for epochs.
         fingerprint: The data's, see :attr:`Data.fingerprint`.
         evaluate_on: ``"test"``, or ``"validation"`` for tuning.
 
     Raises:
-        ValueError: ``seed`` is negative, ``epochs`` is not at least 1, or ``evaluate_on`` is neither of the two.
+        ValueError: ``seed`` is negative, ``evaluate_on`` is neither of the two, or the method does not fit the task.
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}; it must be 0 or more")
-    if epochs < 1:
-        raise ValueError(f"the budget is {epochs} epochs; it must be at least 1")
     if evaluate_on not in _EVALUATE_ON:
         raise ValueError(f"evaluate_on is {evaluate_on!r}; it must be 'test', or 'validation' for tuning")
+    refusal = method.refusal(task)
+    if refusal:
+        raise ValueError(f"{refusal}; leave it out there")
     return {
         **task.settings(),
         "method": method.name,
         "method_version": method.version,
         "method_settings": method.settings(task),
         "seed": seed,
-        "epochs": epochs,
+        **Budget.of(budget, task.epochs).settings(),
         "evaluate_on": evaluate_on,
         "data": fingerprint,
     }
@@ -90,7 +92,7 @@ def run(
     task: str | Task,
     method: str | Method,
     seed: int = 0,
-    budget: int | None = None,
+    budget: int | Budget | None = None,
     *,
     data: Data | None = None,
     data_dir: str | os.PathLike[str] | None = None,
@@ -105,7 +107,7 @@ def run(
         method: A method, or its name.
         seed: Decides split, imbalance cut, initial weights, order, dropout and selection, each by itself and alike
             for all methods; 0 or more.
-        budget: Epochs of N // M optimiser steps; None takes the task's.
+        budget: Epochs of N // M optimiser steps, or a :class:`Budget` in another unit; None takes the task's.
         data: The task's data, where they are at hand; otherwise the task loads them.
         data_dir: A folder of local copies of the data.
         evaluate_on: ``"test"``; or ``"validation"``, for tuning: a tenth of the training set, held out before the
@@ -127,13 +129,15 @@ def run(
     """
     task, method = find_task(task), find_method(method)
     data = data or task.load(data_dir, progress)
-    epochs = task.epochs if budget is None else budget
-    settings = settings_of(task, method, seed, epochs, fingerprint=data.fingerprint, evaluate_on=evaluate_on)
-    with fixed_threads(task.threads):
+    budget = Budget.of(budget, task.epochs)
+    settings = settings_of(task, method, seed, budget, fingerprint=data.fingerprint, evaluate_on=evaluate_on)
+    with fixed_threads(task.threads), exact_arithmetic():
         try:
-            ready = make_ready(task, method, seed, data, evaluate_on=evaluate_on, device=device, progress=progress)
+            ready = make_ready(
+                task, method, seed, data, budget=budget, evaluate_on=evaluate_on, device=device, progress=progress
+            )
             with seeds.isolated(ready.job.seed_for("dropout"), ready.job.device):
-                curves = _train(ready, epochs, progress)
+                curves = _train(ready, budget, progress)
         except DivergedError as error:
             advice = "a lower learning rate may help"
             raise DivergedError(f"{task.name}, {method.name}, seed {seed}: {error}; {advice}") from error
@@ -150,6 +154,19 @@ def fixed_threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Keep matrix products and convolutions in full float32 inside the block: TF32 is torch's default for some."""
+    cudnn, precision = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = cudnn
+        torch.set_float32_matmul_precision(precision)
 
 
 @dataclass(frozen=True)
@@ -169,9 +186,14 @@ class Ready:
     preparation_seconds: float
 
     def evaluate(self) -> Scores:
-        """Evaluate the model as it is."""
-        task = self.job.task
-        return evaluate(self.trainer.model, self.test, task.loss, task.metric.per_example, self.job.num_groups)
+        """Evaluate the model as it is; batch normalisation takes its statistics from the natural mix."""
+        job, task = self.job, self.job.task
+        with seeds.isolated(job.seed_for("statistics"), job.device):
+            sample = torch.randperm(len(job.train))[: _STATISTICS_BATCHES * job.batch_size].sort().values
+            reestimate(self.trainer.model, job.train, sample.to(job.device))
+        # a batch fits into memory with all that its gradient needs; small inputs go through in larger pieces
+        chunk = min(2000, max(job.batch_size, 2**18 // max(1, self.test.x[0].numel())))
+        return evaluate(self.trainer.model, self.test, task.loss, task.metric.per_example, job.num_groups, chunk)
 
 
 def make_ready(
@@ -180,6 +202,7 @@ def make_ready(
     seed: int,
     data: Data,
     *,
+    budget: Budget | None = None,
     evaluate_on: str = "test",
     device: torch.device | str | None = None,
     progress: Progress = quiet,
@@ -197,20 +220,23 @@ def make_ready(
             "larger than the set"
         )
     target = torch.device(device or "cpu")
-    job = Job(task, train.to(target), num_groups, seed, progress=progress)
+    steps_per_epoch = len(train) // task.batch_size
+    epochs = -(-Budget.of(budget, task.epochs).in_steps(steps_per_epoch) // steps_per_epoch)
+    job = Job(task, train.to(target), num_groups, seed, epochs, progress=progress)
     start = time.perf_counter()
     # a world of its own, so that a method that trains beforehand leaves dropout in the run as it is for the others
     with seeds.isolated(job.seed_for("preparation"), target):
         arm = method.prepare(job)
     seconds = time.perf_counter() - start
-    return Ready(job, Trainer(job.network(), job.optimizer, arm, num_groups), test.to(target), seconds)
+    return Ready(job, job.trainer(arm), test.to(target), seconds)
 
 
 def split(task: Task, data: Data, seed: int, evaluate_on: str = "test") -> tuple[Examples, Examples]:
     """Give the training set and the set to evaluate on, as they are for every method with this seed.
 
     In this order: where the data have no test set, a part of each group is drawn for it; for tuning, a tenth of each
-    group of what is left is held out and takes the test set's place; then the training set is cut to the task's profile.
+    group of what is left is held out and takes the test set's place; then the training set is cut to the task's profile;
+    then, where the task asks for it, every input column is standardised by what is left of the training set.
     """
     train, test = data.train, data.test
     num_groups = len(data.group_names)
@@ -221,6 +247,11 @@ def split(task: Task, data: Data, seed: int, evaluate_on: str = "test") -> tuple
     if task.profile is not None:
         keep = task.profile(train.group_sizes(num_groups))
         train = train.take(profiles.cut(train.groups, keep, seeds.derive(task.name, seed, "cut")))
+    if task.standardise:
+        mean, deviation = train.x.mean(dim=0), train.x.std(dim=0, correction=0)
+        # a column that does not vary is centred and left at that
+        deviation = torch.where(deviation > 0, deviation, 1.0)
+        train, test = (Examples((part.x - mean) / deviation, part.y, part.groups) for part in (train, test))
     return train, test
 
 
@@ -238,33 +269,35 @@ def _hold_out(examples: Examples, fraction: float, num_groups: int, seed: int) -
     return examples.take(rest.nonzero().squeeze(1)), examples.take(held)
 
 
-def _train(ready: Ready, epochs: int, progress: Progress) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Train for the budget and write a row an epoch."""
-    trainer = ready.trainer
+def _train(ready: Ready, budget: Budget, progress: Progress) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Train for the budget and write a row an epoch, the last of which may be a part of one."""
+    trainer, per_epoch = ready.trainer, ready.job.steps_per_epoch
+    steps = budget.in_steps(per_epoch)
     sizes = torch.tensor(ready.job.train.group_sizes(ready.job.num_groups))
     rows: dict[str, list[Any]] = defaultdict(list)
     wall = cpu = 0.0
     # before training there is no training batch whose loss could be told
-    _write_row(rows, 0, trainer.work, float("nan"), sizes.double() / sizes.sum(), (wall, cpu), ready.evaluate())
-    for epoch in range(1, epochs + 1):
+    before = EpochSummary(float("nan"), float("nan"), sizes.double() / sizes.sum())
+    _write_row(rows, 0.0, trainer.work, before, (wall, cpu), ready.evaluate())
+    for epoch in range(1, ready.job.epochs + 1):
         wall_start, cpu_start = time.perf_counter(), time.process_time()
-        summary = trainer.train_epoch()
+        left = steps - trainer.work.steps
+        summary = trainer.train_epoch(left if left < per_epoch else None)
         wall += time.perf_counter() - wall_start
         cpu += time.process_time() - cpu_start
         scores = ready.evaluate()
         if not np.isfinite(scores.loss):
             raise DivergedError(f"the loss on the test set became {scores.loss} in epoch {epoch}")
-        _write_row(rows, epoch, trainer.work, summary.train_loss, summary.proportions, (wall, cpu), scores)
-        progress("training", epoch, epochs)
+        _write_row(rows, trainer.work.steps / per_epoch, trainer.work, summary, (wall, cpu), scores)
+        progress("training", epoch, ready.job.epochs)
     return {name: np.asarray(column, dtype=np.float32) for name, column in rows.items()}
 
 
 def _write_row(
     rows: dict[str, list[Any]],
-    epoch: int,
+    epoch: float,
     work: Work,
-    train_loss: float,
-    proportions: Tensor,
+    summary: EpochSummary,
     seconds: tuple[float, float],
     scores: Scores,
 ) -> None:
@@ -273,11 +306,12 @@ def _write_row(
         "steps": work.steps,
         "forwarded": work.forwarded,
         "backpropagated": work.backpropagated,
-        "train_loss": train_loss,
+        "train_loss": summary.train_loss,
+        "train_metric": summary.train_metric,
         "test_loss": scores.loss,
         "test_metric": scores.metric,
         "group_metric": scores.group_metric.tolist(),
-        "proportions": proportions.tolist(),
+        "proportions": summary.proportions.tolist(),
         "wall_seconds": seconds[0],
         "cpu_seconds": seconds[1],
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from learn2mix.bench.data import Examples
 from learn2mix.bench.tasks.base import PerExample
@@ -38,6 +40,15 @@ Select = Callable[[nn.Module, Examples], Tensor]
 """Chooses the rows of a batch to train on: positions in the batch, (m,), int64. Its forward passes are counted."""
 
 
+Combine = Callable[[Tensor, Tensor], Tensor]
+"""Makes the number to minimise of a batch's losses (n,) and groups (n,)."""
+
+
+def mean_loss(losses: Tensor, groups: Tensor) -> Tensor:
+    """Average the losses, whatever their groups."""
+    return losses.mean()
+
+
 def _unwrapped(model: nn.Module) -> nn.Module:
     return model
 
@@ -50,6 +61,7 @@ class Arm:
         train: The examples that the feed's indices point at.
         feed: What fills the batches.
         loss: The loss an example, of outputs and targets.
+        combine: Makes one number of a batch's losses.
         select: Chooses what to train on from a batch; None takes all of it.
         wrap: Puts something around the network; what it returns is trained and evaluated.
     """
@@ -57,6 +69,7 @@ class Arm:
     train: Examples
     feed: Feed
     loss: PerExample
+    combine: Combine = mean_loss
     select: Select | None = None
     wrap: Callable[[nn.Module], nn.Module] = _unwrapped
 
@@ -94,11 +107,13 @@ class EpochSummary:
     """What an epoch of training leaves.
 
     Args:
-        train_loss: The mean over its batches of the mean loss trained on, the method's own.
+        train_loss: The mean over its batches of the number minimised, the method's own.
+        train_metric: The mean of the task's metric over the examples trained on, as the network was when it saw them.
         proportions: The make-up of what was trained on, (k,), float64, sums to 1.
     """
 
     train_loss: float
+    train_metric: float
     proportions: Tensor
 
 
@@ -111,6 +126,8 @@ class Trainer:
         make_optimizer: Makes the optimiser of a model.
         arm: The method, made ready.
         num_groups: The number of groups k.
+        metric: The task's metric an example.
+        augment: What is done to a batch's inputs before anything else sees them.
         work: Where the work is counted.
     """
 
@@ -118,6 +135,8 @@ class Trainer:
     make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
     arm: Arm
     num_groups: int
+    metric: PerExample
+    augment: Callable[[Tensor], Tensor] | None = None
     work: Work = field(default_factory=Work)
 
     def __post_init__(self) -> None:
@@ -127,6 +146,7 @@ class Trainer:
 
     def _start_epoch(self) -> None:
         self._losses: list[Tensor] = []
+        self._metrics: list[Tensor] = []
         self._groups: list[Tensor] = []
 
     def steps(self) -> Generator[None, None, None]:
@@ -137,19 +157,28 @@ class Trainer:
                 yield
 
     def _step(self, batch: Examples) -> None:
+        if self.augment is not None:
+            batch = Examples(self.augment(batch.x), batch.y, batch.groups)
         if self.arm.select is not None:
             batch = batch.take(self.arm.select(self.model, batch))
-        losses = self.arm.loss(self.model(batch.x), batch.y)
+        outputs = self.model(batch.x)
+        losses = self.arm.loss(outputs, batch.y)
         self.arm.feed.observe(losses.detach(), batch.groups)
-        loss = losses.mean()
+        loss = self.arm.combine(losses, batch.groups)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         # kept, not looked at: a look at every loss would halt a GPU at every step
         self._losses.append(loss.detach())
+        self._metrics.append(self._measure(outputs, batch.y, losses))
         self._groups.append(batch.groups)
         self.work.steps += 1
         self.work.backpropagated += len(batch)
+
+    @torch.no_grad()
+    def _measure(self, outputs: Tensor, y: Tensor, losses: Tensor) -> Tensor:
+        same = self.metric is self.arm.loss
+        return (losses if same else self.metric(outputs.detach(), y)).detach().mean()
 
     def end_epoch(self) -> EpochSummary:
         """Let the feed end its epoch; return what the epoch left.
@@ -157,18 +186,21 @@ class Trainer:
         Raises:
             DivergedError: The epoch's mean loss is not finite.
         """
-        train_loss = float(torch.stack(self._losses).double().mean())
+        train_loss, train_metric = (
+            torch.stack([torch.stack(self._losses), torch.stack(self._metrics)]).double().mean(1).tolist()
+        )
         if not torch.tensor(train_loss).isfinite():
             raise DivergedError(f"the training loss became {train_loss} within {self.work.steps} steps")
         counts = torch.bincount(torch.cat(self._groups), minlength=self.num_groups).cpu()
         self.arm.feed.step()
         self._start_epoch()
-        return EpochSummary(train_loss, counts.double() / counts.sum())
+        return EpochSummary(train_loss, train_metric, counts.double() / counts.sum())
 
-    def train_epoch(self) -> EpochSummary:
-        """Train for one epoch and end it; see :meth:`end_epoch`."""
-        for _ in self.steps():
-            pass
+    def train_epoch(self, steps: int | None = None) -> EpochSummary:
+        """Train for one epoch, or for its first ``steps`` steps, and end it; see :meth:`end_epoch`."""
+        with closing(self.steps()) as training:
+            for _ in islice(training, steps):
+                pass
         return self.end_epoch()
 
 
@@ -181,8 +213,20 @@ class Scores:
     group_metric: Tensor
 
 
+def reestimate(model: nn.Module, examples: Examples, sample: Tensor) -> None:
+    """Take the statistics of a model's batch normalisation anew from a sample (m,); without any, do nothing.
+
+    What a method puts into its batches shifts the running statistics; taken from the same natural mix for every method
+    they do not tell one from another. Dropout, where there is any, draws from torch's global generator.
+    """
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        update_bn((examples.x[part] for part in torch.split(sample, 500)), model)
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, examples: Examples, loss: PerExample, metric: PerExample, num_groups: int) -> Scores:
+def evaluate(
+    model: nn.Module, examples: Examples, loss: PerExample, metric: PerExample, num_groups: int, chunk: int = 2000
+) -> Scores:
     """Evaluate a network on examples, in evaluation mode, without counting it as work.
 
     Args:
@@ -191,12 +235,14 @@ def evaluate(model: nn.Module, examples: Examples, loss: PerExample, metric: Per
         loss: The task's loss an example, the same for all methods.
         metric: The task's metric an example.
         num_groups: The number of groups k.
+        chunk: How many examples go through the network at once.
     """
     model.eval()
     values = []
-    for chunk in examples.chunks():
-        outputs = model(chunk.x)
-        values.append(torch.stack([loss(outputs, chunk.y), metric(outputs, chunk.y)]))
+    for part in examples.chunks(chunk):
+        outputs = model(part.x)
+        losses = loss(outputs, part.y)
+        values.append(torch.stack([losses, losses if metric is loss else metric(outputs, part.y)]))
     model.train()
     losses, metrics = torch.cat(values, dim=1).double().cpu()
     groups = examples.groups.cpu()

@@ -6,6 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -14,8 +15,8 @@ from torch import Tensor, nn
 from learn2mix import Mixer, registry
 from learn2mix.bench import seeds
 from learn2mix.bench.data import Examples, Progress, quiet
-from learn2mix.bench.tasks.base import Task
-from learn2mix.bench.training import Arm, Work
+from learn2mix.bench.tasks.base import Kind, Task
+from learn2mix.bench.training import Arm, Trainer, Work
 from learn2mix.policies import Policy
 
 
@@ -28,6 +29,7 @@ class Job:
         train: The training set, split and cut, on the training device.
         num_groups: The number of groups k.
         seed: The run's seed; draw from :meth:`seed_for`, never from it.
+        epochs: How long the run will train, in epochs, a part of one counting whole; for schedules.
         preparation: Where work done before training is to be counted.
         progress: Told how far a long preparation is.
     """
@@ -36,6 +38,7 @@ class Job:
     train: Examples
     num_groups: int
     seed: int
+    epochs: int
     preparation: Work = field(default_factory=Work)
     progress: Progress = quiet
 
@@ -67,6 +70,20 @@ class Job:
         """Make the task's optimiser for a model."""
         return self.task.optimizer(model.parameters(), lr=self.task.learning_rate)
 
+    def trainer(self, arm: Arm, *, work: Work | None = None, purpose: str = "weights") -> Trainer:
+        """Put an arm and the task's network and optimiser together, ready for the first step.
+
+        Args:
+            arm: The method, made ready.
+            work: Where the work is counted; None starts a new count.
+            purpose: What the initial weights are for; see :meth:`network`.
+        """
+        generator = seeds.generator(self.seed_for("augmentation"), self.device)
+        augment = None if self.task.augment is None else partial(self.task.augment, generator=generator)
+        metric = self.task.metric.per_example
+        network = self.network(purpose)
+        return Trainer(network, self.optimizer, arm, self.num_groups, metric, augment, work or Work())
+
 
 @dataclass(frozen=True)
 class Method(ABC):
@@ -77,12 +94,20 @@ class Method(ABC):
         version: Raised by any change that changes results.
         summary: One line for listings.
         reference: Where it is defined.
+        kinds: The kinds of task that it fits.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     summary: ClassVar[str]
     reference: ClassVar[str] = ""
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "reconstruction"})
+
+    def refusal(self, task: Task) -> str:
+        """Say why the method does not fit a task; nothing where it does."""
+        if task.kind in self.kinds:
+            return ""
+        return f"{self.name} is for {' and '.join(sorted(self.kinds))}, and {task.name} is a {task.kind}"
 
     @abstractmethod
     def prepare(self, job: Job) -> Arm:

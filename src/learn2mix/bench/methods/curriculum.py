@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from learn2mix.bench.data import Examples
 from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add, shuffled
-from learn2mix.bench.training import Arm, Trainer
+from learn2mix.bench.tasks.base import PerExample
+from learn2mix.bench.training import Arm
 
 
 @add
@@ -18,15 +19,16 @@ from learn2mix.bench.training import Arm, Trainer
 class Curriculum(Method):
     """Batches from the easiest part of the set, which grows: ``min(0.5 * 1.2^(t // 10), 1)`` of it at epoch t, from 0.
 
-    A first network is trained classically and scores every example, in the order of the set, by ``1 - p(right class)``.
-    Then training starts afresh from the same initial weights as every other method. Its first network is preparation:
-    counted and timed apart.
+    A first network is trained classically and scores every example, in the order of the set, by its loss: for
+    classification the same order as by ``1 - p(right class)``, and one that other tasks have too. Then training starts
+    afresh from the same initial weights as every other method. Its first network is preparation: counted and timed apart.
 
     Args:
         warmup_epochs: How long the first network is trained.
     """
 
     name: ClassVar[str] = "curriculum"
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "easy examples first, as judged by a network trained beforehand"
     reference: ClassVar[str] = "arXiv:2412.16482, CURR; Hacohen and Weinshall, arXiv:1904.03626"
 
@@ -36,7 +38,7 @@ class Curriculum(Method):
         """Train the first network and rank the training set with it."""
         teacher = self._teacher(job)
         with job.preparation.counting(teacher):
-            easiest_first = difficulty(teacher, job.train).argsort(stable=True)
+            easiest_first = difficulty(teacher, job.train, job.task.loss).argsort(stable=True)
         feed = ShuffledFeed(
             easiest_first, job.batch_size, job.steps_per_epoch, seed=job.seed_for("order"), share=share_of_the_set
         )
@@ -48,7 +50,7 @@ class Curriculum(Method):
 
     def _teacher(self, job: Job) -> nn.Module:
         arm = Arm(job.train, shuffled(job, job.train), job.task.loss)
-        trainer = Trainer(job.network("teacher"), job.optimizer, arm, job.num_groups, job.preparation)
+        trainer = job.trainer(arm, work=job.preparation, purpose="teacher")
         for epoch in range(self.warmup_epochs):
             trainer.train_epoch()
             job.progress("preparing", epoch + 1, self.warmup_epochs)
@@ -66,13 +68,10 @@ def share_of_the_set(epoch: int) -> float:
 
 
 @torch.no_grad()
-def difficulty(model: nn.Module, examples: Examples) -> Tensor:
-    """Score examples, in their own order, by ``1 - p(right class)``: (n,) float64 in [0, 1].
+def difficulty(model: nn.Module, examples: Examples, loss: PerExample) -> Tensor:
+    """Score examples, in their own order, by their loss: (n,) float64.
 
-    Double precision keeps the easiest apart, whose p is within 1e-7 of 1.
+    Double precision keeps the easiest apart, whose probabilities are within 1e-7 of 1.
     """
     model.eval()
-    right = [
-        model(chunk.x).double().softmax(dim=1).gather(1, chunk.y[:, None]).squeeze(1) for chunk in examples.chunks()
-    ]
-    return 1 - torch.cat(right)
+    return torch.cat([loss(model(chunk.x).double(), chunk.y) for chunk in examples.chunks()])

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 
 from learn2mix.bench.methods.base import Job, Method, add, shuffled
+from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm
 from learn2mix.losses import focal_loss, inverse_frequency_weights
 
@@ -27,6 +28,7 @@ class Focal(Method):
     name: ClassVar[str] = "focal"
     summary: ClassVar[str] = "class-balanced focal loss on classical batches"
     reference: ClassVar[str] = "arXiv:2412.16482, FCL; Lin et al., arXiv:1708.02002; Cui et al., arXiv:1901.05555"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
     focusing: float = 2.0
 

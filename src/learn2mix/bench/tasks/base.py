@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,18 @@ from learn2mix.bench.profiles import Profile
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
 """Takes outputs (n, ...) and targets (n, ...), returns one number an example, (n,)."""
+
+
+class Augment(Protocol):
+    """Changes inputs at random."""
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Take a batch's inputs (n, ...) as stored and a generator on their device; return what the network is given."""
+        ...
+
+
+Kind = Literal["classification", "regression", "reconstruction"]
+"""What the targets are: class numbers that are the groups too, (n,); numbers, (n,); or the inputs themselves."""
 
 
 class Load(Protocol):
@@ -51,6 +63,19 @@ def _wrong(outputs: Tensor, y: Tensor) -> Tensor:
     return (outputs.argmax(dim=1) != y).float()
 
 
+def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
+    """Squared error an example, summed over what an example consists of: (n, ...) and as many -> (n,)."""
+    return (outputs.reshape(len(y), -1) - y.reshape(len(y), -1)).square().sum(dim=1)
+
+
+def _error_of_the_mean(train_y: Tensor, test_y: Tensor) -> float:
+    mean = train_y.double().mean(dim=0)
+    return float(squared_error(mean.expand(test_y.shape), test_y.double()).mean())
+
+
+MSE = Metric("mse", squared_error, _error_of_the_mean)
+"""The mean over examples of the squared error, for images the sum over pixels; the constant is the training mean."""
+
 ERROR = Metric("error", _wrong, _majority_error)
 """The error rate, in [0, 1]; the constant prediction is the most frequent training class."""
 
@@ -80,6 +105,10 @@ class Task:
         loss: The loss an example.
         metric: The primary metric, declared beforehand.
         seeds: How many seeds a comparison takes if nothing else is asked for.
+        kind: What the targets are; methods say which kinds they fit.
+        tokens: Whether inputs are numbers of words, between which nothing lies.
+        standardise: Whether every input column gets mean 0 and standard deviation 1 on the training set, after the cut.
+        augment: What is done to a training batch's inputs, drawn anew each time; None leaves them as they are.
         threads: Threads of torch to train with, where the network is too small for several to help: the result then
             does not depend on the machine's number of cores. None leaves them as they are.
         reference: Where the settings come from.
@@ -100,6 +129,10 @@ class Task:
     loss: PerExample = cross_entropy
     metric: Metric = ERROR
     seeds: int = 5
+    kind: Kind = "classification"
+    tokens: bool = False
+    standardise: bool = False
+    augment: Augment | None = None
     threads: int | None = None
     reference: str = ""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from learn2mix.bench.data import Data, Progress, quiet
-from learn2mix.bench.images import load_images
+from learn2mix.bench.images import load_images, normalised
 from learn2mix.bench.models import lenet5
 from learn2mix.bench.tasks.base import Task, add
 
 
 def load(data_dir: str | os.PathLike[str] | None = None, progress: Progress = quiet) -> Data:
-    """Load 60,000 training and 10,000 test images, (N, 1, 28, 28) in [-1, 1]; see :func:`load_images`."""
-    return load_images("ylecun/mnist", "mnist", data_dir=data_dir, progress=progress)
+    """Load 60,000 training and 10,000 test images, (N, 1, 28, 28) in [-1, 1]; see :func:`normalised`."""
+    return normalised(load_images("ylecun/mnist", "mnist", data_dir=data_dir, progress=progress))
 
 
 MNIST = add(

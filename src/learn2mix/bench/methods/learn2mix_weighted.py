@@ -1,0 +1,90 @@
+"""Learn2Mix by weights: natural batches, with the losses weighted as learn2mix would have sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from learn2mix import policies
+from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
+from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.training import Arm
+
+
+@add
+@dataclass(frozen=True)
+class Learn2MixWeighted(Method):
+    """Stratified batches at the training set's own proportions; losses weighted ``alpha_i / alpha~_i``.
+
+    A control: the expected gradient is learn2mix's, without its resampling.
+
+    Args:
+        mixing_rate: How fast alpha follows the group losses, in (0, 1]; None takes the task's.
+    """
+
+    name: ClassVar[str] = "learn2mix-weighted"
+    summary: ClassVar[str] = "natural batches, losses weighted as learn2mix would have sampled"
+    reference: ClassVar[str] = "a control, for arXiv:2412.16482"
+
+    mixing_rate: float | None = None
+
+    def prepare(self, job: Job) -> Arm:
+        """Make the feed."""
+        feed = WeightingFeed(job, policies.Learn2Mix(mixing_rate=self._rate(job.task)))
+        return Arm(job.train, feed, job.task.loss, feed.combine)
+
+    def settings(self, task: Task) -> dict[str, Any]:
+        """Return the mixing rate in use."""
+        return {"mixing_rate": self._rate(task)}
+
+    def _rate(self, task: Task) -> float:
+        return task.mixing_rate if self.mixing_rate is None else self.mixing_rate
+
+
+class WeightingFeed:
+    """Natural batches, and weights that follow the group losses as proportions would.
+
+    Args:
+        job: The run.
+        policy: How the proportions, here only weights, move.
+    """
+
+    def __init__(self, job: Job, policy: policies.Learn2Mix) -> None:
+        self._batches = MixerFeed(job, policies.Static("natural"))
+        self._policy = policy
+        self._prior = self._batches.mixer.proportions
+        self._state = policy.init(self._prior)
+        self._sums = torch.zeros(2, job.num_groups, dtype=torch.float64, device=job.device)
+        self._known = torch.zeros(job.num_groups, dtype=torch.float64)
+        self.weights = torch.ones(job.num_groups, device=job.device)
+
+    def epoch(self) -> Iterator[Tensor]:
+        """Go through the epoch's batches: indices (M,)."""
+        return self._batches.epoch()
+
+    def observe(self, losses: Tensor, groups: Tensor) -> None:
+        """Add the losses to their groups' sums."""
+        self._batches.observe(losses, groups)
+        self._sums[0].index_add_(0, groups, losses.double())
+        self._sums[1].index_add_(0, groups, torch.ones_like(losses, dtype=torch.float64))
+
+    def combine(self, losses: Tensor, groups: Tensor) -> Tensor:
+        """Average the weighted losses."""
+        return (self.weights[groups] * losses).mean()
+
+    def step(self) -> None:
+        """Move the weights; a group not seen keeps its last known loss, before any the mean of those seen."""
+        self._batches.step()
+        total, counts = self._sums.cpu()
+        seen = counts > 0
+        means = total[seen] / counts[seen]
+        if not bool(self._known.any()):
+            self._known.fill_(float(means.mean()))
+        self._known[seen] = means
+        self._state = self._policy.update(self._state, self._known.numpy(), counts=counts.numpy())
+        self.weights = torch.as_tensor(self._state.proportions / self._prior).to(self.weights)
+        self._sums.zero_()
