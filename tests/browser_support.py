@@ -71,6 +71,18 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
+    def prefer(self, scheme: str) -> None:
+        """Have the reader prefer ``"light"`` or ``"dark"`` pages."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def press(self, key: str) -> None:
+        """Press and release a key, by its DOM name: ``"Tab"``, ``"ArrowDown"``, ``" "``."""
+        typed = {"text": key} if len(key) == 1 else {}
+        number = {"Tab": 9, "Enter": 13, " ": 32, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
+        shared = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": number}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **shared, **typed)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **shared)
+
     def evaluate(self, expression: str) -> Any:
         """Evaluate JavaScript in the page and return its value, a promise's awaited."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

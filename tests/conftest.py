@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+import torchvision_support  # noqa: F401  (before any test imports torchvision)
+
 # Derandomized: a run says the same twice. `HYPOTHESIS_PROFILE=soak` looks further, anew each time.
 _CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("ci", max_examples=60, stateful_step_count=30, derandomize=True, database=None, **_CALM)
@@ -19,8 +21,19 @@ ALLOWED_SKIPS = {
     "test_trainers.py::TestAccelerate": "needs accelerate",
     "test_trainers.py::TestTransformers": "needs transformers",
     "test_bench_report.py::test_page_in_browser": "needs Chromium",
-    "test_bench_data.py::test_local_mnist": "needs local copies of the data",
+    "test_bench_images.py::test_local": "needs local copies of the data",
+    "test_bench_text.py::test_local": "needs local copies of the data",
+    "test_bench_models.py::TestTorchvision": "needs torchvision",
 }
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """An empty cache of decoded data, and no folder of local copies but the one a test names."""
+    monkeypatch.setenv("LEARN2MIX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LEARN2MIX_DATA", raising=False)
+    return tmp_path / "cache"
+
 
 _unexpected: list[str] = []
 

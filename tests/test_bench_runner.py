@@ -325,7 +325,7 @@ def test_progress_is_told():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: run("digit", "classical", 0, 1), "no task is called 'digit'; there are: california-housing, digits"),
+        (lambda: run("digit", "classical", 0, 1), "no task is called 'digit'; there are: california-housing, cifar10"),
         (lambda: run("digits", "clasical", 0, 1), "no method is called 'clasical'"),
         (lambda: toy_run(seed=-1), "seed is -1"),
         (lambda: toy_run(budget=0), "the budget is 0 epochs"),

@@ -114,8 +114,19 @@ def test_probability_of_improvement_against_mann_whitney():
     assert probability_of_improvement([[1.0]], [[2.0]]) == 1.0
 
 
+def test_scores_may_have_axes_before_the_seeds():
+    generator = np.random.default_rng(5)
+    ours, theirs = generator.integers(0, 5, (2, 3, 6)), generator.integers(0, 5, (2, 3, 4))
+    chances = probability_of_improvement(list(ours), list(theirs))
+    means = interquartile_mean(list(ours))
+    assert chances.shape == means.shape == (3,)
+    for row in range(3):
+        assert chances[row] == probability_of_improvement(list(ours[:, row]), list(theirs[:, row]))
+        assert means[row] == interquartile_mean(list(ours[:, row]))
+
+
 def mean_of_all(tasks):
-    return float(np.mean(np.concatenate(tasks)))
+    return np.concatenate(tasks, axis=-1).mean(axis=-1)
 
 
 def test_bootstrap_is_stratified_and_repeats_by_seed_alone():
@@ -131,7 +142,7 @@ def test_bootstrap_is_stratified_and_repeats_by_seed_alone():
 
 def test_bootstrap_against_scipy():
     values = np.random.default_rng(3).normal(size=30)
-    ours = bootstrap_interval(lambda s: float(np.mean(s[0])), [values], seed=0, repetitions=4000)
+    ours = bootstrap_interval(mean_of_all, [values], seed=0, repetitions=4000)
     theirs = reference.bootstrap([values], np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
     assert ours == pytest.approx((theirs.low, theirs.high), abs=0.02)
 
@@ -167,6 +178,7 @@ def test_welch_from_intervals_against_scipy_on_the_values():
         (lambda: probability_of_improvement([[1.0]], [[1.0], [2.0]]), "treated has 1 tasks, reference 2"),
         (lambda: bootstrap_interval(interquartile_mean, [[1.0, 2.0]], seed=0, repetitions=10), "at least 100"),
         (lambda: bootstrap_interval(interquartile_mean, [[1.0]], seed=0), "one run only"),
+        (lambda: bootstrap_interval(interquartile_mean, [[[1.0, 2.0]]], seed=0), "several axes"),
         (lambda: bootstrap_interval(interquartile_mean, seed=0), "no sample was given"),
         (lambda: welch_difference(Estimate(1.0, None, None, 1), mean_interval([1.0, 2.0])), "no interval"),
     ],

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
+import torchvision_support  # noqa: F401  (before lightning imports torchvision)
 from learn2mix import Mixer
 
 PAGE = Path(__file__).parents[1] / "docs" / "trainers.md"

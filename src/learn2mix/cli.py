@@ -1,30 +1,31 @@
-"""The command line: list, compare, report."""
+"""The command line: list, compare, reproduce, report, pack."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 # What takes seconds to import (torch, plotly) is imported where it is used: help is instant, and how torch's threads
 # wait is settled before it loads.
 try:
     import typer
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.table import Table
+
+    from learn2mix.publish import publish, publish_exhibit
+    from learn2mix.terminal import Bar, fail, progress, results_console, show
 except ImportError as error:
     raise SystemExit(f"learn2mix: the command line needs {error.name}: pip install 'learn2mix[bench]'") from None
 
 if TYPE_CHECKING:
-    from learn2mix.bench.compare import Event
+    from learn2mix.bench.budget import Budget
+    from learn2mix.bench.methods.base import Method
     from learn2mix.bench.record import Run
     from learn2mix.bench.store import Store
-    from learn2mix.bench.wording import Column
+    from learn2mix.bench.tasks.base import Task
 
 app = typer.Typer(
     add_completion=False,
@@ -38,6 +39,17 @@ app = typer.Typer(
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, ArithmeticError)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="A folder with local copies of the data [default: $LEARN2MIX_DATA, or the hub].")
+]
+Seeds = Annotated[int | None, typer.Option(min=1, help="How many seeds, from 0; the task's own if not given.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes to train in; what suits task and machine if not given.")
+]
+Device = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")]
+Fraction = Annotated[
+    float | None, typer.Option(help="Train for this part of each task's epochs, above 0 and at most 1.")
+]
 
 
 def main() -> None:
@@ -48,113 +60,238 @@ def main() -> None:
     try:
         sys.exit(app(arguments, standalone_mode=False))
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was done so far is kept, and the same command goes on from there")
+        fail("interrupted; what was done so far is kept, and the same command goes on from there")
     except Exception as error:
         if hasattr(error, "format_message"):  # wrong usage; typer keeps the class to itself
-            _fail(f"{error.format_message()}; see learn2mix --help", 2)
+            fail(f"{error.format_message()}; see learn2mix --help", 2)
         if os.environ.get("LEARN2MIX_TRACEBACK") or not isinstance(error, _EXPECTED):
             raise
-        _fail(str(error) or type(error).__name__)
+        fail(str(error) or type(error).__name__)
 
 
 @app.command("list")
 def list_parts(as_json: AsJson = False) -> None:
-    """Name the tasks, methods, policies and losses there are, a line each."""
-    entries = _registered()
+    """Name the tasks, methods, policies and losses there are, and what can be reproduced, a line each."""
+    found = [
+        {"family": e.family, "name": e.name, "summary": e.summary, "reference": e.reference} for e in _registered()
+    ]
+    from learn2mix.bench.reproduce import EXHIBITS
+
+    for name, exhibit in EXHIBITS.items():
+        reference = "arXiv:2412.16482" if exhibit.of_paper else ""
+        found.append({"family": "exhibit", "name": name, "summary": exhibit.title, "reference": reference})
     if as_json:
-        found = [{"family": e.family, "name": e.name, "summary": e.summary, "reference": e.reference} for e in entries]
         print(json.dumps(found, indent=2))
         return
-    console = _console()
     table = Table(box=None, show_header=False, pad_edge=False)
     family = ""
-    for entry in entries:
-        if entry.family != family:
-            family = entry.family
+    for part in found:
+        if part["family"] != family:
+            family = part["family"]
             table.add_row(f"[bold]{family}[/bold]", "")
-        table.add_row(f"  {entry.name}", entry.summary)
-    console.print(table)
+        table.add_row(f"  {part['name']}", part["summary"])
+    results_console().print(table)
 
 
 @app.command()
 def compare(
     task: Annotated[str, typer.Argument(help="The task; see `learn2mix list`.")],
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas, or all.")] = "all",
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many seeds, from 0; the task's own if not given.")
-    ] = None,
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas, or all that fit the task.")] = "all",
+    seeds: Seeds = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs a run; the task's own if not given.")] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="A folder with local copies of the data [default: $LEARN2MIX_DATA, or the hub].")
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps a run, instead of epochs.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Training seconds a run, by step times measured beforehand, instead of epochs.")
     ] = None,
+    fraction: Fraction = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Imbalance: step, linear, logarithmic, exponential, or none; with a factor.")
+    ] = None,
+    imbalance_factor: Annotated[
+        float | None, typer.Option(help="How many times rarer the rarest groups become.")
+    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam, adamw, rmsprop or sgd; the task's if not given.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The task's if not given.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="The task's if not given.")] = None,
+    mixing_rate: Annotated[
+        float | None, typer.Option(help="Of the methods that have one; the task's if not given.")
+    ] = None,
+    data_dir: DataDir = None,
     output: Annotated[Path, typer.Option(help="Where runs and report go, in a folder of the task's name.")] = Path(
         "runs"
     ),
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes to train in; what suits task and machine if not given.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")] = "cpu",
+    workers: Workers = None,
+    device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Compare methods on a task, all on equal footing; prints a table and writes report.html.
 
     Runs are stored as they end: the same command, given again, makes only those that are missing.
     """
-    task_name = _known("task", task, "TASK")
-    names = [e.name for e in _registered() if e.family == "method"]
-    if methods != "all":
-        names = [_known("method", name.strip(), "--methods") for name in methods.split(",")]
-    if len(set(names)) < len(names):
-        raise typer.BadParameter(f"{methods!r} names a method twice", param_hint="--methods")
-    if device != "cpu":
-        _check_device(device)
+    budgets = {"--epochs": epochs, "--steps": steps, "--seconds": seconds, "--fraction": fraction}
+    given = [name for name, value in budgets.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} are one budget twice; give one of them", param_hint=given[1])
+    _check_fraction(fraction)
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise typer.BadParameter(f"{seconds} seconds is no budget; it must be above 0", param_hint="--seconds")
+    _known("task", task, "TASK")
+    _check_device(device)
+    varied = _varied(
+        task,
+        profile=profile,
+        imbalance_factor=imbalance_factor,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+    )
+    chosen = _methods(methods, varied, fraction or 1.0, mixing_rate)
 
+    from learn2mix.bench.budget import Budget
     from learn2mix.bench.compare import compare as make_runs
     from learn2mix.bench.compare import fitting_workers
-    from learn2mix.bench.runner import find_task
     from learn2mix.bench.store import Store
+    from learn2mix.bench.variants import folder_name
 
-    store = Store(output / task_name)
-    count = seeds or find_task(task_name).seeds
-    with _progress() as bar:
+    store = Store(output / folder_name(varied))
+    timing: dict[str, Any] | None = None
+    with progress() as bar:
+        budget: Budget | dict[str, Budget]
+        if seconds is not None:
+            timing = _timing(store, varied, chosen, data_dir, device, bar)
+            budget = {
+                name: Budget(seconds=seconds, seconds_per_step=s) for name, s in timing["seconds_per_step"].items()
+            }
+        elif steps is not None:
+            budget = Budget(steps=steps)
+        else:
+            budget = Budget(epochs=epochs or max(1, round(varied.epochs * (fraction or 1.0))))
         done = make_runs(
-            [task_name],
-            names,
-            range(count),
+            [varied],
+            chosen,
+            range(seeds or varied.seeds),
             store=store,
-            budget=epochs,
+            budget=budget,
             data_dir=data_dir,
             device=device,
-            workers=workers or fitting_workers([task_name]),
+            workers=workers or fitting_workers([varied]),
             watch=bar.runs,
         )
         if not done.runs:
-            _fail("every run failed: " + "; ".join(done.failures.values()))
-        timing = _timing(store, task_name, names, data_dir, device, bar)
-    _publish(done.runs, timing, store.folder / "report.html", as_json, made=done.made, failures=done.failures)
+            fail("every run failed: " + "; ".join(done.failures.values()))
+        timing = timing or _timing(store, varied, chosen, data_dir, device, bar)
+    page = store.folder / "report.html"
+    publish(done.runs, timing, page, as_json, failures=done.failures, made=done.made)
     if done.failures:
         raise typer.Exit(1)
 
 
 @app.command()
+def reproduce(
+    exhibit: Annotated[
+        str, typer.Argument(help="table1, table2, figure2 to figure8, a study, or all; see `learn2mix list`.")
+    ],
+    tasks: Annotated[str | None, typer.Option(help="Some of its tasks, separated by commas.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, or all that fit; the paper's and two controls if not given.")
+    ] = None,
+    seeds: Seeds = None,
+    fraction: Fraction = None,
+    stored: Annotated[bool, typer.Option("--stored", help="Train nothing: show what is stored.")] = False,
+    data_dir: DataDir = None,
+    output: Annotated[Path, typer.Option(help="Where runs, figures and report go.")] = Path("runs"),
+    workers: Workers = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Reproduce the paper's tables and figures, and studies beyond it: our figures beside the paper's.
+
+    Runs that are missing are made and stored as they end: the same command, given again, goes on.
+    """
+    _check_fraction(fraction)
+    _check_device(device)
+    _registered()
+    from learn2mix.bench import reproduce as bench
+
+    names = list(bench.EXHIBITS) if exhibit == "all" else [exhibit]
+    if exhibit != "all" and exhibit not in bench.EXHIBITS:
+        raise typer.BadParameter(
+            f"no exhibit is called {exhibit!r}; there are: {', '.join(bench.EXHIBITS)}, all", param_hint="EXHIBIT"
+        )
+    asked = None if methods in (None, "all") else [_known("method", m.strip(), "--methods") for m in methods.split(",")]
+    if methods == "all":
+        asked = [entry.name for entry in _registered() if entry.family == "method"]
+    failed = False
+    for name in names:
+        found = bench.find_exhibit(name)
+        wanted = None if tasks is None else [task.strip() for task in tasks.split(",")]
+        if exhibit == "all" and wanted is not None:
+            wanted = [task for task in wanted if task in {panel.task for panel in found.panels}]
+            if not wanted:
+                continue
+        with progress() as bar:
+            done = bench.reproduce(
+                found,
+                folder=output,
+                tasks=wanted,
+                methods=asked,
+                seeds=seeds,
+                fraction=fraction or 1.0,
+                stored_only=stored,
+                data_dir=data_dir,
+                device=device,
+                workers=workers,
+                watch=bar.runs,
+                progress=bar.step,
+            )
+        publish_exhibit(done, output / "exhibits" / name, as_json)
+        failed = failed or bool(done.failures)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
-    runs: Annotated[Path, typer.Argument(help="A folder of stored runs, such as runs/digits.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The page [default: RUNS/report.html].")] = None,
+    runs: Annotated[list[Path], typer.Argument(help="Folders of stored runs, such as runs/digits.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page [default: report.html in the first folder].")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of stored runs and print its tables; trains nothing."""
-    if not runs.is_dir():
-        raise typer.BadParameter(
-            f"{str(runs)!r} is no folder; give one that `learn2mix compare` wrote", param_hint="RUNS"
-        )
-
     from learn2mix.bench.store import Store
 
-    store = Store(runs)
-    stored = store.runs()
-    if not stored:
-        _fail(f"{runs} holds no runs; make some with `learn2mix compare TASK`")
-    _publish(stored, store.timing(), output or runs / "report.html", as_json)
+    stored: list[Run] = []
+    timings = []
+    for folder in runs:
+        if not folder.is_dir():
+            raise typer.BadParameter(
+                f"{str(folder)!r} is no folder; give one that `learn2mix compare` wrote", param_hint="RUNS"
+            )
+        store = Store(folder)
+        found = store.runs()
+        if not found:
+            fail(f"{folder} holds no runs; make some with `learn2mix compare TASK`")
+        timing = store.timing()
+        stored += found
+        timings += [timing] if timing is not None else []
+    publish(stored, timings, output or runs[0] / "report.html", as_json)
+
+
+@app.command()
+def pack(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of stored runs, such as runs/digits.")],
+) -> None:
+    """Put each folder's runs into one small file, runs.parquet, for publishing; they are still found."""
+    from learn2mix.bench.store import Store
+
+    for folder in runs:
+        if not folder.is_dir():
+            raise typer.BadParameter(f"{str(folder)!r} is no folder", param_hint="RUNS")
+        number = Store(folder).pack()
+        if not number:
+            fail(f"{folder} holds no runs; make some with `learn2mix compare TASK`")
+        show(results_console(), f"{folder}: {number} runs")
 
 
 def _registered() -> Sequence[Any]:
@@ -175,7 +312,43 @@ def _known(family: str, name: str, option: str) -> str:
     return name
 
 
+def _methods(asked: str, task: Task, fraction: float, mixing_rate: float | None) -> list[Method]:
+    """Make the methods that were asked for, those that fit where it was all of them."""
+    from learn2mix.bench.reproduce import fitting
+    from learn2mix.bench.variants import with_settings
+
+    names = None if asked == "all" else [_known("method", name.strip(), "--methods") for name in asked.split(",")]
+    if names is not None and len(set(names)) < len(names):
+        raise typer.BadParameter(f"{asked!r} names a method twice", param_hint="--methods")
+    made = [with_settings(method, mixing_rate=mixing_rate) for method in fitting(task, names, fraction)]
+    left = set(names or ()) - {method.name for method in made}
+    if left:
+        from learn2mix.bench.runner import find_method
+
+        raise typer.BadParameter(find_method(min(left)).refusal(task), param_hint="--methods")
+    return made
+
+
+def _varied(task: str, **changes: Any) -> Task:
+    from learn2mix.bench.variants import vary
+
+    try:
+        return vary(task, **changes)
+    except ValueError as error:
+        option = next(name for name in changes if name.split("_")[-1] in str(error) or changes[name] is not None)
+        raise typer.BadParameter(str(error), param_hint=f"--{option.replace('_', '-')}") from None
+
+
+def _check_fraction(fraction: float | None) -> None:
+    if fraction is not None and not 0 < fraction <= 1:
+        raise typer.BadParameter(
+            f"{fraction} is no part of a budget; it must be above 0 and at most 1", param_hint="--fraction"
+        )
+
+
 def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
     import torch
 
     try:
@@ -186,98 +359,14 @@ def _check_device(device: str) -> None:
 
 
 def _timing(
-    store: Store, task: str, methods: Sequence[str], data_dir: Path | None, device: str, bar: _Bar
-) -> dict[str, Any] | None:
+    store: Store, task: Task, methods: Sequence[Method], data_dir: Path | None, device: str, bar: Bar
+) -> dict[str, Any]:
     """Give the step times of these methods, measured together; those stored will do if they hold all of them."""
     from learn2mix.bench import clock
 
     stored = store.timing()
-    if stored is not None and set(methods) <= set(stored["seconds_per_step"]):
+    if stored is not None and {method.name for method in methods} <= set(stored["seconds_per_step"]):
         return stored
-    measured = clock.measure(task, methods, data_dir=data_dir, device=device, progress=bar.timing).to_json()
+    measured = clock.measure(task, methods, data_dir=data_dir, device=device, progress=bar.step).to_json()
     store.put_timing(measured)
     return measured
-
-
-def _publish(runs: Sequence[Run], timing: dict[str, Any] | None, page: Path, as_json: bool, **facts: Any) -> None:
-    """Write the report and print the same figures."""
-    from learn2mix.bench import wording
-    from learn2mix.bench.report import write_report
-
-    summary = write_report(runs, page, timing=timing)
-    if as_json:
-        print(json.dumps({**summary.to_json(), "report": str(page), **facts}, indent=2, ensure_ascii=False))
-        return
-    console = _console()
-    for task in summary.tasks:
-        _print(console, f"{task.title}: {len(task.seeds)} seeds, {task.epochs} epochs", "")
-        console.print(_table(wording.results_table(task)), "", _table(wording.cost_table(task)), "", sep="\n")
-        _print(console, wording.headline(task), *task.notes, "")
-    _print(console, f"report: {page}")
-    for failure in facts.get("failures", {}).values():
-        print("learn2mix: failed:", failure, file=sys.stderr)
-
-
-def _print(console: Console, *lines: str) -> None:
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-
-
-def _table(columns: Sequence[Column]) -> Table:
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(
-            Text(column.title, style="bold"), justify="right" if column.numeric else "left", overflow="fold"
-        )
-    for cells in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
-
-
-def _console() -> Console:
-    """Give the console for results; where nobody looks at it (a file, a pipe), lines are as long as they need to be."""
-    return Console() if sys.stdout.isatty() else Console(width=400, color_system=None)
-
-
-class _Bar:
-    """Shows how far runs and timing are."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._row = progress.add_task("starting", total=None)
-
-    def runs(self, event: Event) -> None:
-        """Move on with the runs of a comparison."""
-        part = event.phase_done / max(event.phase_total, 1)
-        within = event.run and event.phase != "ended"
-        what = f"{event.run}: {event.phase} {part:.0%}" if within else event.run or event.phase
-        done = event.done + (min(part, 0.99) if event.phase == "training" else 0.0)
-        self._progress.update(
-            self._row, total=event.total or None, completed=done, description=f"{event.done} of {event.total}  {what}"
-        )
-
-    def timing(self, phase: str, done: int, total: int) -> None:
-        """Move on with the timing run."""
-        self._progress.update(self._row, total=total, completed=done, description=f"{phase} steps")
-
-
-@contextmanager
-def _progress() -> Iterator[_Bar]:
-    """Show a bar with the time left on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield _Bar(progress)
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    print("learn2mix:", " ".join(message.split()), file=sys.stderr)
-    raise SystemExit(code)

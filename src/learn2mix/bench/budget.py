@@ -21,6 +21,7 @@ class Budget:
         seconds_per_step: The method's measured time of a step, above 0.
 
     Raises:
+        TypeError: ``epochs`` or ``steps`` is no int.
         ValueError: Not exactly one unit is given, it is out of range, or seconds come without a step time.
 
     >>> Budget(epochs=3).in_steps(steps_per_epoch=10), Budget(seconds=1.0, seconds_per_step=0.3).in_steps(10)
@@ -40,6 +41,8 @@ class Budget:
         for name, value in chosen.items():
             if name == "seconds" and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"the budget is {value} seconds; it must be finite and above 0")
+            if name != "seconds" and (isinstance(value, bool) or not isinstance(value, int)):
+                raise TypeError(f"the budget is {value!r} {name}; it must be a whole number, an int")
             if name != "seconds" and value < 1:
                 raise ValueError(f"the budget is {value} {name}; it must be at least 1")
         timed = self.seconds_per_step is not None and self.seconds_per_step > 0

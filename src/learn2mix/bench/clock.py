@@ -18,7 +18,7 @@ import torch
 from learn2mix.bench import provenance, seeds
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.methods.base import Method
-from learn2mix.bench.runner import find_method, find_task, fixed_threads, make_ready
+from learn2mix.bench.runner import exact_arithmetic, find_method, find_task, fixed_threads, make_ready
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import Trainer
 
@@ -117,7 +117,7 @@ def measure(
         raise ValueError(f"a method was given twice among {[method.name for method in chosen]}; give each once")
     data = data or task.load(data_dir, progress)
     target = torch.device(device or "cpu")
-    with fixed_threads(threads or task.threads), seeds.isolated(0, target):
+    with fixed_threads(threads or task.threads), exact_arithmetic(), seeds.isolated(0, target):
         ready = {m.name: make_ready(task, m.rehearsal(), 0, data, device=target) for m in chosen}
         per_epoch = {name: one.job.steps_per_epoch for name, one in ready.items()}
         if min(per_epoch.values()) < 2:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learn2mix.bench.quantities import PRIMARY, QUANTITIES, Quantity
 from learn2mix.bench.record import Run
 from learn2mix.bench.stats import Estimate, Reached
 
@@ -27,7 +28,7 @@ class Arm:
     Args:
         name: What tables call it: the method, with what sets it apart where there are several of that method.
         method: The method.
-        runs: Its runs by seed, all of one length.
+        runs: Its runs by seed, all with rows at the same epochs.
         step_seconds: Median time of a step, None where it was not measured.
     """
 
@@ -59,7 +60,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Row:
-    """One method's figures on one task; metrics are at the last epoch.
+    """One method's figures on one task; metrics are at the end of its budget.
 
     Args:
         name: See :class:`Arm`.
@@ -75,6 +76,13 @@ class Row:
         balanced: The mean of the metric over groups.
         balanced_difference: Of that to the reference.
         natural: The mean over groups weighted by their sizes in the training set.
+        natural_difference: Of that to the reference.
+        shifted: The mean over groups weighted by the training shares turned around; see
+            :func:`~learn2mix.bench.quantities.reversed_shares`.
+        shifted_difference: Of that to the reference.
+        train_loss: Mean loss of the last training batches; it says nothing between methods.
+        train_metric: The metric on them as trained on, None where it was not recorded; it says nothing between methods.
+        constant: What a constant prediction scores, mean over its runs.
         to_target: When the target was reached, by axis; only the axes that were measured.
         to_target_prepared: The same with preparation counted.
         forwarded_per_epoch: Examples forwarded an epoch.
@@ -95,12 +103,30 @@ class Row:
     balanced: Estimate
     balanced_difference: Estimate | None
     natural: Estimate
+    natural_difference: Estimate | None
+    shifted: Estimate
+    shifted_difference: Estimate | None
+    train_loss: Estimate
+    train_metric: Estimate | None
+    constant: float
     to_target: Mapping[str, Reached]
     to_target_prepared: Mapping[str, Reached]
     forwarded_per_epoch: float
     backpropagated_per_epoch: float
     step_seconds: float | None
     preparation: Mapping[str, float]
+
+    def estimate(self, quantity: Quantity) -> Estimate | None:
+        """Return a quantity at the end, None where it was not recorded."""
+        found: Estimate | None = getattr(self, quantity.name)
+        return found
+
+    def difference_in(self, quantity: Quantity) -> Estimate | None:
+        """Return a quantity's difference to the reference, None where there is none."""
+        found: Estimate | None = getattr(
+            self, "difference" if quantity == PRIMARY else f"{quantity.name}_difference", None
+        )
+        return found
 
 
 @dataclass(frozen=True)
@@ -112,7 +138,9 @@ class TaskSummary:
         title: The task, with what sets it apart where a summary has it several times.
         metric: ``"error"`` or ``"mse"``, or what else the task reports; smaller is better.
         evaluated_on: ``"test"`` or ``"validation"``.
-        epochs: The budget.
+        epochs: Epochs until the end of the reference's runs, or of the first row's where there is no reference; a
+            whole number unless an epoch was cut short.
+        budget: The budget in words, as it was given.
         seeds: All seeds.
         group_names: The groups.
         group_shares: Their shares of the training set, mean over runs.
@@ -129,7 +157,8 @@ class TaskSummary:
     title: str
     metric: str
     evaluated_on: str
-    epochs: int
+    epochs: float
+    budget: str
     seeds: tuple[int, ...]
     group_names: tuple[str, ...]
     group_shares: tuple[float, ...]
@@ -140,6 +169,11 @@ class TaskSummary:
     rows: tuple[Row, ...]
     arms: tuple[Arm, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What all runs recorded, the primary metric first."""
+        return tuple(q for q in QUANTITIES if all(row.estimate(q) is not None for row in self.rows))
 
     def row(self, method: str) -> Row | None:
         """Return the first row of a method, None where it has none."""

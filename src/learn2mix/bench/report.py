@@ -14,39 +14,48 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from learn2mix.bench.charts import all_positive, chart_data
-from learn2mix.bench.figures import Row, Summary, TaskSummary
+from learn2mix.bench import markup, origins
+from learn2mix.bench.charts import chart_data, swatches
+from learn2mix.bench.figures import Summary, TaskSummary
+from learn2mix.bench.page_tables import final_table, overview, reading_tables, spending_table, standing_table
+from learn2mix.bench.ranking import Standing, opponents, rank
 from learn2mix.bench.record import Run
 from learn2mix.bench.store import write_whole
-from learn2mix.bench.summary import REFERENCE, summarise
-from learn2mix.bench.wording import Column, cost_table, headline, results_table, scale_of
+from learn2mix.bench.summary import FOCUS, REFERENCE, summarise
+from learn2mix.bench.wording import capital, headline, scale_of
 
-_AXIS_LABELS = {
-    "epochs": "epochs",
-    "backpropagated": "examples backward",
-    "examples": "examples forward + backward",
-    "seconds": "seconds",
-}
-_SHOWN_VALUES = 4
+_AXES = (
+    ("epochs", "epochs"),
+    ("steps", "steps"),
+    ("backpropagated", "examples backward"),
+    ("examples", "examples forward + backward"),
+    ("seconds", "seconds"),
+)
+_CHOSEN_GROUPS = 3
+_BANDS = 8  # more of them at once hide one another, until they are asked for
+
+Styles = Mapping[str, Mapping[str, Any]]
 
 
 def write_report(
     runs: Iterable[Run],
     path: str | os.PathLike[str],
     *,
-    timing: Mapping[str, Any] | None = None,
+    timing: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     title: str | None = None,
     target: float | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> Summary:
     """Write the comparison of some runs as one self-contained HTML page.
 
     Args:
         runs: Runs, of one task or several.
         path: Where the page goes; its folder is made, a page that is there is replaced.
-        timing: Step times, as the clock writes them; without them the page has no seconds.
+        timing: Step times, as the clock writes them, of one task or several; without them the page has no seconds.
         title: The page's title; None names the tasks.
         target: The level for times to target, in the unit of the primary metric; None derives one, see
             :func:`summarise`.
+        failures: Runs that failed, by name, with the reason; the page lists them.
 
     Returns:
         The figures that the page shows.
@@ -55,33 +64,46 @@ def write_report(
         ValueError: There is no run, or runs do not go together; see :func:`summarise`.
     """
     summary = summarise(runs, timing=timing, target=target)
-    write_whole(Path(path), page(summary, title=title).encode())
+    write_whole(Path(path), page(summary, title=title, failures=failures).encode())
     return summary
 
 
-def page(summary: Summary, *, title: str | None = None) -> str:
+def page(summary: Summary, *, title: str | None = None, failures: Mapping[str, str] | None = None) -> str:
     """Return the page of some figures as HTML."""
-    name = title or f"learn2mix: {', '.join(task.title for task in summary.tasks)}"
-    data = json.dumps([chart_data(task) for task in summary.tasks], allow_nan=False)
+    several = len(summary.tasks) > 1
+    name = title or _title(summary)
+    rankings = {opponent: standings for opponent in opponents(summary) if (standings := rank(summary, opponent))}
+    data = json.dumps(chart_data(summary, rankings), allow_nan=False, separators=(",", ":"))
     # Inside a script element only these could end it or start a comment; JSON allows them as escapes.
     data = data.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
-    scripts = [get_plotlyjs().replace("\r\n", "\n"), _asset("report.js")]
-    sections = [_section(i, task, summary) for i, task in enumerate(summary.tasks)]
+    scripts = [get_plotlyjs().replace("\r\n", "\n"), _asset("draw.js"), _asset("report.js")]
+    styles = swatches(summary)
+    tasks = [_task(i, task, {arm.name: styles[arm.name] for arm in task.arms}) for i, task in enumerate(summary.tasks)]
+    across = _overview(summary) if several else ""
+    ranking = _ranking(rankings)
+    views = [_view("overview", across + ranking), *tasks] if several else [*tasks, ranking]
     return "\n".join(
         [
             "<!DOCTYPE html>",
             '<html lang="en"><head><meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark">',
             f"<title>{escape(name)}</title><style>{_asset('report.css')}</style></head><body>",
             f'<a class="skip" href="#main">Skip to the figures</a><header><h1>{escape(name)}</h1></header>',
-            f'<main id="main">{"".join(sections)}{_method_notes(summary)}</main>',
+            _navigation(summary) if several else "",
+            f'<main id="main">{_failures(failures or {})}{"".join(views)}{_method_notes(summary)}</main>',
             "<noscript><p>The charts need JavaScript; the tables hold the same figures.</p></noscript>",
             f'<script type="application/json" id="data">{data}</script>',
             *(f"<script>{script}</script>" for script in scripts),
             "</body></html>",
         ]
     )
+
+
+def _title(summary: Summary) -> str:
+    names = [task.title for task in summary.tasks]
+    return f"learn2mix: {', '.join(names) if len(names) <= 3 else f'{len(names)} tasks'}"
 
 
 def _asset(name: str) -> str:
@@ -95,166 +117,167 @@ def _policy(scripts: Sequence[str]) -> str:
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-def _section(number: int, task: TaskSummary, summary: Summary) -> str:
+def _view(name: str, content: str) -> str:
+    return f'<div class="view" id="{name}">{content}</div>'
+
+
+def _navigation(summary: Summary) -> str:
+    options = [("overview", "All tasks"), *((f"task-{i}", task.title) for i, task in enumerate(summary.tasks))]
+    return f"<nav>{markup.select('view', 'Show', options)}</nav>"
+
+
+def _failures(failures: Mapping[str, str]) -> str:
+    if not failures:
+        return ""
+    items = markup.bullets([f"{name}: {reason}" for name, reason in failures.items()], "failed")
+    number = "One run" if len(failures) == 1 else f"{len(failures)} runs"
+    return f'<section class="failures"><h2>{number} failed</h2>{items}</section>'
+
+
+def _overview(summary: Summary) -> str:
+    links = [f"#task-{i}" for i in range(len(summary.tasks))]
+    notes = markup.bullets(
+        f"{task.title}: {note}" for task in summary.tasks for note in task.notes if "constant" in note
+    )
+    return f"<section><h2>All tasks</h2>{markup.table(overview(summary, links))}{notes}</section>"
+
+
+def _ranking(rankings: Mapping[str, Sequence[Standing]]) -> str:
+    if not rankings:
+        return ""
+    choice = markup.radios("opponent", "Against", [(opponent, opponent) for opponent in rankings])
+    tables = {opponent: markup.table(standing_table(found, opponent)) for opponent, found in rankings.items()}
+    charts = markup.figure("improvement", "Probability of ending lower than the other; 0.5: as often as not")
+    charts += markup.figure(
+        "relative",
+        "Interquartile mean relative to a constant prediction, which is 1; hollow: the other, over the same runs",
+    )
+    return (
+        f'<section><h2>Ranking</h2><div class="controls">{choice}</div><div class="pair">{charts}</div>'
+        f"{markup.panels('opponent', tables)}</section>"
+    )
+
+
+def _task(number: int, task: TaskSummary, styles: Styles) -> str:
+    quantities = [(quantity.name, quantity.label) for quantity in task.quantities]
+    finals = {quantity.name: markup.table(final_table(task, quantity)) for quantity in task.quantities}
+    content = [
+        f'<section class="task" aria-labelledby="title-{number}">',
+        f'<h2 id="title-{number}">{escape(task.title)} <small>{escape(_facts(task))}</small></h2>',
+        f'<p class="headline">{escape(headline(task))}</p>',
+        markup.bullets(task.notes),
+        "<h3>At the end of the budget</h3>",
+        f'<div class="controls">{markup.select(f"quantity-{number}", "Metric", quantities)}</div>',
+        markup.panels(f"quantity-{number}", finals),
+        _curves(number, task, styles),
+        _on_the_way(number, task),
+        _spending(number, task),
+        _make_up(number, task),
+        _by_group(number, task, styles),
+        "<h3>How to find it again</h3>",
+        origins.settings_block(task),
+        origins.runs_block(task),
+        "</section>",
+    ]
+    return _view(f"task-{number}", "".join(content))
+
+
+def _facts(task: TaskSummary) -> str:
     scale = scale_of(task)
-    seeds = f"{len(task.seeds)} {'seed' if len(task.seeds) == 1 else 'seeds'}"
-    facts = f"{len(task.rows)} {'method' if len(task.rows) == 1 else 'methods'}, {seeds}, {task.epochs} epochs"
-    facts += f"; a constant prediction scores {scale.number(task.constant)}{scale.unit}"
-    notes = "".join(f"<li>{escape(note)}</li>" for note in task.notes)
-    level = "" if task.target is None else f"{scale.number(task.target)}{scale.unit}"
-    return "".join(
-        [
-            f'<section class="task" aria-labelledby="task-{number}">',
-            f'<h2 id="task-{number}">{escape(task.title)} <small>{escape(facts)}</small></h2>',
-            f'<p class="headline">{escape(headline(task))}</p>',
-            f'<ul class="notes">{notes}</ul>' if notes else "",
-            "<h3>Results at the last epoch</h3>",
-            _table(
-                "Results", results_table(task), task.rows, "Mean over seeds ± half the 95 % interval. Lower is better."
-            ),
-            "<h3>Convergence</h3>",
-            _controls(number, task),
-            _figure(f"curves-{number}", f"{scale.noun} by progress, mean over seeds, band: 95 % interval"),
-            "<h3>Time to target and cost</h3>" if level else "<h3>Cost</h3>",
-            f"<p>Target: {escape(level)} {escape(scale.noun)} ({escape(task.target_source)}).</p>" if level else "",
-            _figure(f"target-{number}", "Median over seeds; the progress unit is the one chosen above")
-            if level
-            else "",
-            _table("Cost", cost_table(task), task.rows, _cost_caption(task)),
-            "<h3>Make-up of the batches</h3>",
-            _method_choice(number, task),
-            _figure(
-                f"proportions-{number}",
-                "Share of each group in an epoch's batches, mean over seeds; epoch 0: training set",
-            ),
-            f"<h3>{escape(scale.noun[:1].upper() + scale.noun[1:])} by group</h3>",
-            _figure(f"groups-{number}", "At the last epoch, mean over seeds; darker is worse"),
-            _settings(task),
-            "</section>",
-        ]
+    parts = [
+        f"{len(task.rows)} {'method' if len(task.rows) == 1 else 'methods'}",
+        f"{len(task.seeds)} {'seed' if len(task.seeds) == 1 else 'seeds'}",
+        task.budget,
+        f"{len(task.group_names)} groups",
+    ]
+    return f"{', '.join(parts)}; a constant prediction scores {scale.number(task.constant)}{scale.unit}"
+
+
+def _curves(number: int, task: TaskSummary, styles: Styles) -> str:
+    untimed = [] if any(arm.step_seconds is not None for arm in task.arms) else ["seconds"]
+    choices = markup.radios(f"axis-{number}", "Progress in", _AXES, untimed)
+    choices += markup.checkbox(f"prepared-{number}", "with preparation")
+    choices += markup.checkbox(f"log-{number}", "logarithmic scale", checked=_all_positive(task))
+    choices += markup.checkbox(f"bands-{number}", "95 % bands", checked=len(task.arms) <= _BANDS)
+    caption = "By progress, mean over seeds; band: 95 % interval; grey lines: a constant prediction, the target"
+    return (
+        f'<h3>Convergence</h3><div class="controls" data-task="{number}">{choices}</div>'
+        + markup.legend(f"legend-{number}", "Methods", styles, [arm.name for arm in task.arms])
+        + markup.figure(f"curves-{number}", caption)
     )
 
 
-def _cost_caption(task: TaskSummary) -> str:
+def _all_positive(task: TaskSummary) -> bool:
+    """Tell whether a logarithmic scale can show all of a task's primary curves."""
+    return all(float(arm.stack("test_metric").mean(axis=0).min()) > 0 for arm in task.arms)
+
+
+def _on_the_way(number: int, task: TaskSummary) -> str:
+    tables = reading_tables(task)
+    choice = markup.radios(f"way-{number}", "Parts of the budget", [(value, label) for value, label, _ in tables])
+    contents = {value: markup.table(data) for value, _, data in tables}
+    return (
+        f'<h3>On the way</h3><div class="controls">{choice}</div>{markup.panels(f"way-{number}", contents)}'
+        if tables
+        else ""
+    )
+
+
+def _spending(number: int, task: TaskSummary) -> str:
+    data = markup.table(spending_table(task))
     if task.target is None:
-        return "Mean over seeds. Preparation is what a method spends before the first step."
-    return (
-        "Reached to seconds: progress until the target is first reached, median over seeds; a run that does not get there "
-        "counts as later than any that does, and where that leaves the median open there is no figure. Prepared: what a "
-        "method spends before the first step, counted only where said. Forwarded, backward: examples through the "
-        "network, those that a method only scores included."
-    )
+        return f"<h3>Cost</h3>{data}"
+    scale = scale_of(task)
+    level = f"{scale.number(task.target)}{scale.unit} {scale.noun} ({task.target_source})"
+    caption = "Median over seeds, and how many reached it; the unit of progress is the one chosen above"
+    chart = markup.figure(f"target-{number}", caption)
+    return f"<h3>Time to target and cost</h3><p>Target: {escape(level)}.</p>{chart}{data}"
 
 
-def _table(title: str, columns: Sequence[Column], rows: Sequence[Row], caption: str) -> str:
-    head = "".join(f'<th scope="col"{_align(column)}>{escape(column.title)}</th>' for column in columns)
-    body = []
-    for i, row in enumerate(rows):
-        first, *rest = columns
-        cells = "".join(f"<td{_align(column)}>{_cell(column.cells[i])}</td>" for column in rest)
-        body.append(
-            f'<tr class="{escape(row.verdict or "none")}"><th scope="row">{escape(first.cells[i])}</th>{cells}</tr>'
-        )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
-        f'<p class="caption">{escape(caption)}</p>'
-    )
-
-
-def _align(column: Column) -> str:
-    return ' class="number"' if column.numeric else ""
-
-
-def _cell(text: str) -> str:
-    marks = ("better", "worse", "undecided", "reference")
-    return f'<span class="mark {text}">{text}</span>' if text in marks else escape(text)
-
-
-def _figure(name: str, caption: str) -> str:
-    text = escape(caption)
-    plot = f'<div class="plot" id="{name}" role="img" aria-label="{text}"></div>'
-    return f"<figure>{plot}<figcaption>{text}.</figcaption></figure>"
-
-
-def _controls(number: int, task: TaskSummary) -> str:
-    timed = any(arm.step_seconds is not None for arm in task.arms)
-    logarithmic = " checked" if all_positive(task) else ""
-    choices = []
-    for axis, label in _AXIS_LABELS.items():
-        state = " checked" if axis == "epochs" else " disabled" if axis == "seconds" and not timed else ""
-        choices.append(f'<label><input type="radio" name="axis-{number}" value="{axis}"{state}> {label}</label>')
-    return (
-        f'<div class="controls" data-task="{number}"><fieldset><legend>Progress in</legend>{"".join(choices)}</fieldset>'
-        f'<label><input type="checkbox" id="prepared-{number}"> with preparation</label>'
-        f'<label><input type="checkbox" id="log-{number}"{logarithmic}> logarithmic scale</label></div>'
-    )
-
-
-def _method_choice(number: int, task: TaskSummary) -> str:
+def _make_up(number: int, task: TaskSummary) -> str:
     focus = next((i for i, arm in enumerate(task.arms) if arm.method != REFERENCE), 0)
-    options = "".join(
-        f'<option value="{i}"{" selected" if i == focus else ""}>{escape(arm.name)}</option>'
-        for i, arm in enumerate(task.arms)
+    options = [(str(i), arm.name) for i, arm in enumerate(task.arms)]
+    caption = (
+        "Share of each group in an epoch's batches, mean over seeds, largest group lowest; epoch 0: the training set"
     )
-    return f'<div class="controls"><label>Method <select id="method-{number}">{options}</select></label></div>'
+    return (
+        '<h3>Make-up of the batches</h3><div class="controls">'
+        f"{markup.select(f'method-{number}', 'Method', options, str(focus))}</div>"
+        f"{markup.figure(f'proportions-{number}', caption)}"
+    )
 
 
-def _settings(task: TaskSummary) -> str:
-    """Show what all runs share, what each method adds, and where the runs come from."""
-    blocks = [("Shared settings", _pairs([task.settings]))]
-    for arm in task.arms:
-        own = [{k: v for k, v in run.settings.items() if k.startswith("method")} for run in arm.runs.values()]
-        blocks.append((arm.name, _pairs(own)))
-    provenance = [dict(run.provenance) for arm in task.arms for run in arm.runs.values()]
-    blocks.append(("Provenance of the runs", _pairs(provenance)))
-    body = "".join(f"<h4>{escape(title)}</h4><dl>{pairs}</dl>" for title, pairs in blocks)
-    return f"<details><summary>Settings and provenance</summary>{body}</details>"
-
-
-def _pairs(records: Sequence[Mapping[str, Any]]) -> str:
-    """List each key with its distinct values over the records, the first few."""
-    values: dict[str, dict[str, None]] = {}
-    for record in records:
-        for key, value in _flat(record):
-            values.setdefault(key, {})[value] = None
-    items = []
-    for key, distinct in values.items():
-        shown = "<br>".join(escape(value) for value in list(distinct)[:_SHOWN_VALUES])
-        more = len(distinct) - _SHOWN_VALUES
-        items.append(f"<dt>{escape(key)}</dt><dd>{shown}{f'<br>and {more} more' if more > 0 else ''}</dd>")
-    return "".join(items) or "<dt>none recorded</dt><dd></dd>"
-
-
-def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for key, value in record.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, _text(value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(_text(item) for item in value)
-    return value if isinstance(value, str) else json.dumps(value)
+def _by_group(number: int, task: TaskSummary, styles: Styles) -> str:
+    chosen = [arm.name for arm in task.arms if arm.method in (REFERENCE, FOCUS)] or [arm.name for arm in task.arms]
+    caption = (
+        "At the end of the budget, mean over seeds with 95 % interval; the largest group of the training set first"
+    )
+    return (
+        f"<h3>{escape(capital(scale_of(task).noun))} by group</h3>"
+        + markup.legend(f"chosen-{number}", "Methods", styles, chosen[:_CHOSEN_GROUPS])
+        + markup.figure(f"groups-{number}", caption)
+    )
 
 
 def _method_notes(summary: Summary) -> str:
     notes = [
-        "Every figure is at the last epoch of the budget, never at the best one; nothing within a run is chosen by the set "
-        "it is measured on.",
+        "Every figure is at the end of the budget unless it says otherwise, never at the best epoch; nothing within a run is "
+        "chosen by the set it is measured on.",
         "n counts seeds. Split, initial weights and order derive from the seed alone, so runs of different methods with one "
         "seed are a pair; differences are means over such pairs.",
         "± and bands are 95 % t-intervals (spread with n - 1). Where one seed, or values without any spread, leave "
         "nothing to judge by, there is no interval.",
         f"A verdict needs an interval of the difference to {REFERENCE} that leaves out 0 and a p-value below 0.05 after "
-        f"Holm's adjustment over all {summary.comparisons} comparisons on this page. Undecided does not mean equal. Worst "
-        "group and mean over groups are judged by their intervals alone.",
-        "Balanced: mean over groups, each counting the same. Natural mix: groups weighted as in the training set.",
+        f"Holm's adjustment over all {summary.comparisons} comparisons on this page. Undecided does not mean equal. "
+        "Quantities other than the primary metric are judged by their intervals alone.",
+        "Balanced: mean over groups, each counting the same. Natural mix: groups weighted as in the training set. Shifted "
+        "test: groups weighted by the training shares turned around, the rarest as the most common.",
+        "A squared error is summed over what an example consists of (an image's pixels) and averaged over examples. A "
+        "constant prediction is the best that can be done without looking at the input: the most frequent training class, "
+        "or the training mean.",
         "An epoch has the same number of optimiser steps for every method. Examples include those a method only scores or "
         "selects from. Seconds are steps times the median step time of a separate timing run in which all methods take "
         "turns; evaluation is left out. Preparation moves a curve to the right on every unit but epochs.",
+        "Where curves have more points than can be seen, charts draw a part of them, the two ends always; tables use all.",
     ]
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f'<section class="task"><h2>How the numbers are made</h2><ul>{items}</ul></section>'
+    return f'<section class="about"><h2>How the numbers are made</h2>{markup.bullets(notes, "plain")}</section>'

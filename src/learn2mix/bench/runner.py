@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -159,7 +159,13 @@ def fixed_threads(number: int | None) -> Iterator[None]:
 @contextmanager
 def exact_arithmetic() -> Iterator[None]:
     """Keep matrix products and convolutions in full float32 inside the block: TF32 is torch's default for some."""
-    cudnn, precision = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    try:
+        cudnn, precision = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # someone uses the settings by operator of newer releases, and torch wants no mix of the two
+        with _exact_operators():
+            yield
+        return
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     try:
@@ -167,6 +173,21 @@ def exact_arithmetic() -> Iterator[None]:
     finally:
         torch.backends.cudnn.allow_tf32 = cudnn
         torch.set_float32_matmul_precision(precision)
+
+
+@contextmanager
+def _exact_operators() -> Iterator[None]:
+    families: list[Any] = [torch.backends.cudnn, torch.backends.mkldnn]
+    operators = [torch.backends.cuda.matmul, families[1].matmul]
+    operators += [operator for family in families for operator in (family.conv, family.rnn)]
+    before = [operator.fp32_precision for operator in operators]
+    try:
+        for operator in operators:
+            operator.fp32_precision = "ieee"
+        yield
+    finally:
+        for operator, precision in zip(operators, before, strict=True):
+            operator.fp32_precision = precision
 
 
 @dataclass(frozen=True)
@@ -222,7 +243,8 @@ def make_ready(
     target = torch.device(device or "cpu")
     steps_per_epoch = len(train) // task.batch_size
     epochs = -(-Budget.of(budget, task.epochs).in_steps(steps_per_epoch) // steps_per_epoch)
-    job = Job(task, train.to(target), num_groups, seed, epochs, progress=progress)
+    own = replace(task, learning_rate=method.learning_rate_on(task))
+    job = Job(own, train.to(target), num_groups, seed, epochs, progress=progress)
     start = time.perf_counter()
     # a world of its own, so that a method that trains beforehand leaves dropout in the run as it is for the others
     with seeds.isolated(job.seed_for("preparation"), target):
@@ -249,8 +271,9 @@ def split(task: Task, data: Data, seed: int, evaluate_on: str = "test") -> tuple
         train = train.take(profiles.cut(train.groups, keep, seeds.derive(task.name, seed, "cut")))
     if task.standardise:
         mean, deviation = train.x.mean(dim=0), train.x.std(dim=0, correction=0)
-        # a column that does not vary is centred and left at that
-        deviation = torch.where(deviation > 0, deviation, 1.0)
+        # a column that does not vary is centred and left at that; its deviation is 0 or what rounding makes of it
+        varies = train.x.amax(dim=0) > train.x.amin(dim=0)
+        deviation = torch.where(varies, deviation, 1.0)
         train, test = (Examples((part.x - mean) / deviation, part.y, part.groups) for part in (train, test))
     return train, test
 

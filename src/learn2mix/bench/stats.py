@@ -15,6 +15,9 @@ from scipy import stats as scipy_stats
 
 CONFIDENCE = 0.95
 
+Statistic = Callable[..., ArrayLike]
+"""Takes samples, each a sequence of tasks of shape (..., seeds), and returns shape (...)."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -186,41 +189,43 @@ def reached(times: Sequence[float | None]) -> Reached:
     return Reached(known, len(times), middle if np.isfinite(middle) else None)
 
 
-def interquartile_mean(scores: Sequence[ArrayLike]) -> float:
+def interquartile_mean(scores: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """Average the middle half of all scores of tasks x seeds.
 
     Args:
-        scores: A task an array of shape (seeds,); on one scale across tasks (for instance error over the error of a
-            constant prediction).
+        scores: A task an array of shape (..., seeds), axes before the seeds alike for all tasks; on one scale across
+            tasks (for instance error over the error of a constant prediction).
 
     Returns:
-        The mean after the lowest and the highest quarter (rounded down) are left out.
+        Shape (...): the mean after the lowest and the highest quarter (rounded down) are left out.
 
     Raises:
         ValueError: There is no task, or one has no score.
 
-    >>> interquartile_mean([[0.0, 2.0], [4.0, 100.0]])
+    >>> float(interquartile_mean([[0.0, 2.0], [4.0, 100.0]]))
     3.0
 
     Reference: Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", 2021.
     """
-    return float(scipy_stats.trim_mean(np.concatenate(_strata(scores)), 0.25))
+    return np.asarray(scipy_stats.trim_mean(np.concatenate(_strata(scores), axis=-1), 0.25, axis=-1))
 
 
-def probability_of_improvement(treated: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> float:
+def probability_of_improvement(treated: Sequence[ArrayLike], reference: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """Estimate the chance that a run of one method beats a run of the other, averaged over tasks.
 
+    It says how often one ends lower, and nothing of by how much.
+
     Args:
-        treated: A task an array of shape (seeds,), lower is better.
+        treated: A task an array of shape (..., seeds), axes before the seeds alike for all tasks; lower is better.
         reference: Likewise, the same tasks in the same order.
 
     Returns:
-        The mean over tasks of P(treated < reference) + P(equal) / 2 over all pairs of runs, in [0, 1].
+        Shape (...): the mean over tasks of P(treated < reference) + P(equal) / 2 over all pairs of runs, in [0, 1].
 
     Raises:
         ValueError: There is no task, one has no score, or the numbers of tasks differ.
 
-    >>> probability_of_improvement([[1.0, 2.0]], [[2.0, 3.0]])
+    >>> float(probability_of_improvement([[1.0, 2.0]], [[2.0, 3.0]]))
     0.875
 
     Reference: Agarwal et al. 2021, as above.
@@ -228,19 +233,23 @@ def probability_of_improvement(treated: Sequence[ArrayLike], reference: Sequence
     ours, theirs = _strata(treated), _strata(reference)
     if len(ours) != len(theirs):
         raise ValueError(f"treated has {len(ours)} tasks, reference {len(theirs)}; give the same tasks in one order")
-    pairs = zip(ours, theirs, strict=True)
-    return float(np.mean([((np.sign(b[None, :] - a[:, None]) + 1) / 2).mean() for a, b in pairs]))
+    wins = []
+    for a, b in zip(ours, theirs, strict=True):
+        mine, other = a[..., :, None], b[..., None, :]
+        wins.append(((mine < other).mean(axis=(-2, -1)) + (mine <= other).mean(axis=(-2, -1))) / 2)
+    return np.asarray(np.mean(wins, axis=0))
 
 
 def bootstrap_interval(
-    statistic: Callable[..., float], *samples: Sequence[ArrayLike], seed: int, repetitions: int = 2000
+    statistic: Statistic, *samples: Sequence[ArrayLike], seed: int, repetitions: int = 2000
 ) -> tuple[float, float]:
     """Bound a statistic over tasks x seeds by the stratified percentile bootstrap, 95 %.
 
     Runs are drawn again with replacement within each task (and within each method), never across.
 
     Args:
-        statistic: For instance :func:`interquartile_mean`; called with as many samples as given.
+        statistic: For instance :func:`interquartile_mean`; called once, with as many samples as given, each task of
+            which then has shape (repetitions, seeds); returns shape (repetitions,).
         samples: What the statistic takes: each a sequence of tasks, each an array of shape (seeds,).
         seed: Of the generator made here; no other is touched.
         repetitions: How often to draw, >= 100.
@@ -260,14 +269,15 @@ def bootstrap_interval(
     if not samples:
         raise ValueError("no sample was given; pass what the statistic takes, a sequence of tasks each")
     strata = [_strata(sample) for sample in samples]
+    if any(task.ndim != 1 for sample in strata for task in sample):
+        raise ValueError("a task has several axes; give each task's scores as (seeds,), which are then drawn again")
     if min(task.size for sample in strata for task in sample) < 2:
         raise ValueError("a task has one run only, whose spread cannot be drawn; give at least two runs a task")
     generator = np.random.default_rng(seed)
-    draws = [
-        statistic(*[[generator.choice(task, task.size) for task in sample] for sample in strata])
-        for _ in range(repetitions)
-    ]
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    draws = [[generator.choice(task, (repetitions, task.size)) for task in sample] for sample in strata]
+    low, high = np.quantile(
+        np.asarray(statistic(*draws), dtype=np.float64), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    )
     return float(low), float(high)
 
 
@@ -302,8 +312,8 @@ def welch_difference(treated: Estimate, reference: Estimate) -> Estimate:
 def _strata(scores: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
     """Check that there is a task and that each holds a score."""
     arrays = [np.asarray(task, dtype=np.float64) for task in scores]
-    if not arrays or any(a.ndim != 1 or a.size == 0 for a in arrays):
+    if not arrays or any(a.ndim == 0 or a.size == 0 for a in arrays):
         raise ValueError(
-            f"scores has shapes {[a.shape for a in arrays]}; give at least one task, each (seeds,) with seeds >= 1"
+            f"scores has shapes {[a.shape for a in arrays]}; give at least one task, each (..., seeds) with seeds >= 1"
         )
     return arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
@@ -17,9 +16,10 @@ import pyarrow.parquet as pq
 from filelock import BaseFileLock, FileLock
 from numpy.typing import NDArray
 
-from learn2mix.bench.record import Run, settings_key
+from learn2mix.bench.bundle import bundled, unbundled
+from learn2mix.bench.record import PARTS, Run, digest_of, json_text, settings_key
 
-_PARTS = ("settings", "facts", "provenance")
+_BUNDLE = "runs.parquet"
 
 
 class Store:
@@ -42,9 +42,10 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
+        self._bundle: tuple[tuple[int, int], dict[str, Run]] | None = None
 
     def __contains__(self, settings: Mapping[str, Any]) -> bool:
-        return self._path(settings).exists()
+        return self._path(settings).exists() or settings_key(settings) in self._bundled()
 
     def get(self, settings: Mapping[str, Any]) -> Run | None:
         """Read the run with these settings, None where there is none.
@@ -53,10 +54,9 @@ class Store:
             ValueError: The file is damaged, or holds other settings under the same name.
         """
         path = self._path(settings)
-        if not path.exists():
-            return None
-        run = _read(path)
-        _require_same(run.settings, settings, path)
+        run = _read(path) or self._bundled().get(settings_key(settings))
+        if run is not None:
+            _require_same(run.settings, settings, path)
         return run
 
     def put(self, run: Run) -> None:
@@ -71,8 +71,9 @@ class Store:
         """
         table = _table(run)
         path = self._path(run.settings)
-        if path.exists():
-            _require_same(_read(path).settings, run.settings, path)
+        there = _read(path)
+        if there is not None:
+            _require_same(there.settings, run.settings, path)
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
         write_whole(path, sink.getvalue().to_pybytes())
@@ -83,7 +84,43 @@ class Store:
         Raises:
             ValueError: A file is damaged.
         """
-        return sorted((_read(path) for path in self.folder.glob("*.parquet")), key=_order)
+        # the single ones first: one that is packed meanwhile is then found in the bundle
+        single = {run.key: run for run in map(_read, self._files()) if run is not None}
+        return sorted({**self._bundled(), **single}.values(), key=_order)
+
+    def pack(self) -> int:
+        """Put all runs into one compact file, ``runs.parquet``, with at most 129 points a curve; return how many.
+
+        For publishing. The files of single runs go; what is packed is still found, and not made again.
+
+        Raises:
+            ValueError: A file is damaged; then nothing is changed.
+        """
+        with self._lock("pack"):
+            # the files first: one that is written while the others are read stays where it is
+            files, runs = self._files(), self.runs()
+            if files:
+                content = bundled(runs)
+                unbundled(content, self.folder / _BUNDLE)  # raises, rather than that a run should be lost
+                write_whole(self.folder / _BUNDLE, content)
+                for path in files:
+                    path.unlink()
+        return len(runs)
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.folder.glob("*.parquet") if path.name != _BUNDLE]
+
+    def _bundled(self) -> dict[str, Run]:
+        """Read the packed runs, again only where the file has changed."""
+        path = self.folder / _BUNDLE
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return {}
+        changed = stat.st_mtime_ns, stat.st_size
+        if self._bundle is None or self._bundle[0] != changed:
+            self._bundle = changed, {run.key: run for run in unbundled(path.read_bytes(), path)}
+        return self._bundle[1]
 
     def lock(self, settings: Mapping[str, Any]) -> BaseFileLock:
         """Lock these settings against other invocations, as a context manager.
@@ -91,9 +128,12 @@ class Store:
         The operating system lets go of it when its holder ends, however it ends. After getting the lock, ask ``get``
         again: the one who had it may have stored the run.
         """
+        return self._lock(settings_key(settings))
+
+    def _lock(self, name: str) -> BaseFileLock:
         folder = self.folder / ".locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{settings_key(settings)}.lock")
+        return FileLock(folder / f"{name}.lock")
 
     def put_timing(self, timing: Mapping[str, Any]) -> None:
         """Write the step times that belong to these runs, in place of any before.
@@ -101,7 +141,7 @@ class Store:
         Raises:
             ValueError: They are not JSON values.
         """
-        write_whole(self.folder / "timing.json", _json("timing", timing, indent=2).encode())
+        write_whole(self.folder / "timing.json", json_text("timing", timing, indent=2).encode())
 
     def timing(self) -> dict[str, Any] | None:
         """Read the step times, None where there are none.
@@ -136,24 +176,30 @@ def _table(run: Run) -> pa.Table:
         shapes = {name: array.shape for name, array in arrays.items()}
         raise ValueError(f"curves must all have the same number of rows, at least one curve, got {shapes}")
     columns = [pa.array(a) if a.ndim == 1 else _lists(a) for a in arrays.values()]
-    texts = {part: _json(part, getattr(run, part)) for part in _PARTS}
-    return pa.table(dict(zip(arrays, columns, strict=True)), metadata={**texts, "digest": _digest(texts, arrays)})
+    texts = {part: json_text(part, getattr(run, part)) for part in PARTS}
+    return pa.table(dict(zip(arrays, columns, strict=True)), metadata={**texts, "digest": digest_of(texts, arrays)})
 
 
 def _lists(array: NDArray[np.float32]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array.shape[1])
 
 
-def _read(path: Path) -> Run:
-    """Read a run back and check it against its digest and its name."""
+def _read(path: Path) -> Run | None:
+    """Read a run back and check it against its digest and its name; None where there is none."""
     try:
         # The bytes are read first: a file that another process replaces meanwhile is still read whole.
-        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _damaged(path, error) from error
+    try:
+        table = pq.read_table(pa.BufferReader(content))
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        texts = {part: metadata[part] for part in _PARTS}
+        texts = {part: metadata[part] for part in PARTS}
         curves = {name: _array(table.column(name).combine_chunks()) for name in table.column_names}
         run = Run(curves=curves, **{part: json.loads(text) for part, text in texts.items()})
-        intact = metadata["digest"] == _digest(texts, curves)
+        intact = metadata["digest"] == digest_of(texts, curves)
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
     if not intact:
@@ -169,25 +215,6 @@ def _array(column: pa.Array) -> NDArray[np.float32]:
         flat = column.flatten().to_numpy(zero_copy_only=False)
         return np.array(flat, dtype=np.float32).reshape(len(column), column.type.list_size)
     return np.array(column.to_numpy(zero_copy_only=False), dtype=np.float32)
-
-
-def _digest(texts: Mapping[str, str], arrays: Mapping[str, NDArray[np.float32]]) -> str:
-    """Hash every part of a run, so that a flipped bit anywhere shows."""
-    digest = hashlib.sha256(json.dumps([texts[part] for part in _PARTS]).encode())
-    for name, array in arrays.items():
-        digest.update(json.dumps([name, array.shape]).encode())
-        digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
-    return digest.hexdigest()
-
-
-def _json(part: str, values: Mapping[str, Any], *, indent: int | None = None) -> str:
-    try:
-        return json.dumps(dict(values), allow_nan=False, indent=indent)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{part} must hold JSON values only ({error}); turn arrays into lists, numpy numbers into Python's, and "
-            "numbers that are not finite into null"
-        ) from error
 
 
 def _require_same(stored: Mapping[str, Any], asked: Mapping[str, Any], path: Path) -> None:

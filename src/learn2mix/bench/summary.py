@@ -13,15 +13,22 @@ import numpy as np
 from learn2mix import metrics
 from learn2mix.bench import stats
 from learn2mix.bench.figures import AXES, Arm, Row, Summary, TaskSummary
+from learn2mix.bench.quantities import QUANTITIES, Quantity, curve, recorded
 from learn2mix.bench.record import Run
 from learn2mix.bench.stats import Estimate, Reached
 
 REFERENCE = "classical"
 FOCUS = "learn2mix"
 LEVEL = 0.05
+_LAST = slice(-1, None)
 
 
-def summarise(runs: Iterable[Run], *, timing: Mapping[str, Any] | None = None, target: float | None = None) -> Summary:
+def summarise(
+    runs: Iterable[Run],
+    *,
+    timing: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    target: float | None = None,
+) -> Summary:
     """Work out every figure that is shown of runs.
 
     Runs with equal settings apart from the method's own (``method`` and settings whose name starts with ``method_``)
@@ -29,7 +36,7 @@ def summarise(runs: Iterable[Run], *, timing: Mapping[str, Any] | None = None, t
 
     Args:
         runs: Runs, of one task or several; the same run given twice counts once.
-        timing: Step times, as the clock writes them; without them there are no seconds.
+        timing: Step times, as the clock writes them, of one task or several; without them there are no seconds.
         target: The level for times to target, in the unit of the primary metric. None takes the level at which the
             worst of the reference's runs ends, so that all of those have reached it.
 
@@ -37,8 +44,9 @@ def summarise(runs: Iterable[Run], *, timing: Mapping[str, Any] | None = None, t
         The figures.
 
     Raises:
-        ValueError: There is no run, or runs that belong together differ in length, groups or metric.
+        ValueError: There is no run, or runs that belong together differ in their last epoch, groups or metric.
     """
+    timings = [timing] if isinstance(timing, Mapping) else list(timing or [])
     unique = {run.key: run for run in runs}
     if not unique:
         raise ValueError("there are no runs to summarise; make some with `learn2mix compare TASK`")
@@ -46,8 +54,8 @@ def summarise(runs: Iterable[Run], *, timing: Mapping[str, Any] | None = None, t
     for run in sorted(unique.values(), key=lambda run: json.dumps(dict(run.settings), sort_keys=True)):
         together.setdefault(json.dumps(_shared(run), sort_keys=True), []).append(run)
     titles = _titles([json.loads(key) for key in together])
-    tasks = [_task(title, group, timing, target) for title, group in zip(titles, together.values(), strict=True)]
-    return _adjust(tasks)
+    pairs = sorted(zip(titles, together.values(), strict=True), key=lambda pair: pair[0])
+    return _adjust([_task(title, group, timings, target) for title, group in pairs])
 
 
 def _shared(run: Run) -> dict[str, Any]:
@@ -66,16 +74,15 @@ def _titles(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _label(name: str, settings: Mapping[str, Any], keys: Sequence[str]) -> str:
-    details = ", ".join(f"{key} {settings.get(key)}" for key in keys)
+    details = ", ".join(f"{key} {settings[key]}" for key in keys if key in settings)
     return f"{name} ({details})" if details else name
 
 
-def _arms(runs: Sequence[Run], timing: Mapping[str, Any] | None) -> list[Arm]:
+def _arms(runs: Sequence[Run], timings: Sequence[Mapping[str, Any]]) -> list[Arm]:
     """Gather runs by method and method settings, the reference first, then the focus, then by name."""
     together: dict[str, list[Run]] = {}
     for run in runs:
-        own = {key: value for key, value in run.settings.items() if key.startswith("method")}
-        together.setdefault(json.dumps(own, sort_keys=True), []).append(run)
+        together.setdefault(json.dumps(_own(run), sort_keys=True), []).append(run)
     variants = [{**json.loads(key), **(json.loads(key).get("method_settings") or {})} for key in together]
     arms = []
     for own, members in zip(variants, together.values(), strict=True):
@@ -90,24 +97,23 @@ def _arms(runs: Sequence[Run], timing: Mapping[str, Any] | None) -> list[Arm]:
                 _label(method, own, differing),
                 method,
                 dict(sorted(by_seed.items())),
-                _step_seconds(timing, task, method),
+                _step_seconds(timings, task, method),
             )
         )
     return sorted(arms, key=lambda arm: (arm.method != REFERENCE, arm.method != FOCUS, arm.name))
 
 
-def _step_seconds(timing: Mapping[str, Any] | None, task: str, method: str) -> float | None:
+def _step_seconds(timings: Sequence[Mapping[str, Any]], task: str, method: str) -> float | None:
     """Look a step time up; times of another task say nothing of this one."""
-    if timing is None or timing.get("task", task) != task:
-        return None
-    seconds = timing.get("seconds_per_step", {}).get(method)
-    return None if seconds is None else float(seconds)
+    own = (timing.get("seconds_per_step", {}) for timing in timings if timing.get("task", task) == task)
+    return next((float(seconds[method]) for seconds in own if method in seconds), None)
 
 
-def _task(title: str, runs: Sequence[Run], timing: Mapping[str, Any] | None, target: float | None) -> TaskSummary:
-    _require_alike(title, runs)
+def _task(title: str, runs: Sequence[Run], timings: Sequence[Mapping[str, Any]], target: float | None) -> TaskSummary:
     first = runs[0]
-    arms = _arms(runs, timing)
+    _require_alike(title, runs)
+    runs = _aligned(runs)
+    arms = _arms(runs, timings)
     reference = next((arm for arm in arms if arm.method == REFERENCE), None)
     source = "given"
     if target is None and reference is not None:
@@ -118,47 +124,95 @@ def _task(title: str, runs: Sequence[Run], timing: Mapping[str, Any] | None, tar
     shares = np.mean([run.curves["proportions"][0] for run in runs], axis=0)
     rows = tuple(_row(arm, reference, target) for arm in arms)
     seeds = tuple(sorted({seed for arm in arms for seed in arm.runs}))
+    constant = float(np.mean([run.facts["reference_metric"] for run in runs]))
+    epochs = float((reference or arms[0]).stack("epoch")[0, -1])
     return TaskSummary(
         task=str(first.settings.get("task")),
         title=title,
         metric=str(first.facts["metric"]),
         evaluated_on=str(first.settings.get("evaluate_on", "test")),
-        epochs=len(first.curves["epoch"]) - 1,
+        epochs=int(epochs) if epochs.is_integer() else epochs,
+        budget=_budget(first.settings, epochs),
         seeds=seeds,
         group_names=tuple(str(name) for name in first.facts["group_names"]),
         group_shares=tuple(float(share) for share in shares),
-        constant=float(np.mean([run.facts["reference_metric"] for run in runs])),
+        constant=constant,
         target=target,
         target_source=source if target is not None else "",
         settings=_shared(first),
         rows=rows,
         arms=tuple(arms),
-        notes=_notes(arms, reference, seeds),
+        notes=_notes(arms, rows, reference, seeds),
     )
 
 
+def _budget(settings: Mapping[str, Any], epochs: float) -> str:
+    """Word the budget in the unit that it was given in; epochs where the settings name none."""
+    unit = next((unit for unit in ("seconds", "steps", "epochs") if unit in settings), "epochs")
+    amount = float(settings.get(unit, epochs))
+    written = f"{amount:,.0f}" if amount.is_integer() else f"{amount:,.4g}"
+    return f"{written} {unit.removesuffix('s') if amount == 1 else unit}"
+
+
 def _require_alike(title: str, runs: Sequence[Run]) -> None:
-    """Refuse runs that cannot be laid side by side, rather than cut some short."""
+    """Refuse runs that cannot be laid side by side, rather than cut some short.
+
+    A budget in seconds gives each method its own number of steps; otherwise all end with the same epoch.
+    """
     features: dict[str, list[object]] = {
-        "length": [len(run.curves["epoch"]) for run in runs],
         "groups": [list(run.facts["group_names"]) for run in runs],
         "metric": [run.facts["metric"] for run in runs],
+        "last epoch": [float(run.curves["epoch"][-1]) for run in runs],
     }
+    counterparts = _counterparts(runs)
     for what, values in features.items():
-        odd = next((i for i, value in enumerate(values) if value != values[0]), None)
-        if odd is not None:
-            raise ValueError(
-                f"{title}: runs {runs[0].key} and {runs[odd].key} have equal shared settings but another {what} "
-                f"({values[0]!r}, {values[odd]!r}); delete the one that is wrong, or put what differs into the settings"
-            )
+        for i, value in enumerate(values):
+            first = counterparts[i] if what == "last epoch" else 0
+            if value != values[first]:
+                raise ValueError(
+                    f"{title}: runs {runs[first].key} and {runs[i].key} have equal shared settings but another {what} "
+                    f"({values[first]!r}, {value!r}); delete the one that is wrong, or put what differs into the settings"
+                )
+
+
+def _counterparts(runs: Sequence[Run]) -> list[int]:
+    """Return for each run the place of the first that it has to end with: any, or any of its method."""
+    methods = [json.dumps(_own(run), sort_keys=True) if "seconds" in run.settings else "" for run in runs]
+    return [methods.index(method) for method in methods]
+
+
+def _aligned(runs: Sequence[Run]) -> list[Run]:
+    """Keep the epochs that all runs which end together have: some may have been thinned, for publishing."""
+    counterparts = _counterparts(runs)
+    epochs = [set(run.curves["epoch"].tolist()) for run in runs]
+    common = {place: set.intersection(*_those_of(epochs, counterparts, place)) for place in set(counterparts)}
+    aligned = []
+    for run, own, place in zip(runs, epochs, counterparts, strict=True):
+        if len(own) > len(common[place]):
+            rows = np.isin(run.curves["epoch"], list(common[place]))
+            run = replace(run, curves={name: column[rows] for name, column in run.curves.items()})
+        aligned.append(run)
+    return aligned
+
+
+def _those_of(epochs: Sequence[set[float]], counterparts: Sequence[int], place: int) -> list[set[float]]:
+    return [own for own, its in zip(epochs, counterparts, strict=True) if its == place]
+
+
+def _own(run: Run) -> dict[str, Any]:
+    """Return the settings that are the method's own."""
+    return {key: value for key, value in run.settings.items() if key.startswith("method")}
 
 
 def _row(arm: Arm, reference: Arm | None, target: float | None) -> Row:
-    quality = _quality(arm)
-    theirs = _quality(reference) if reference is not None and reference is not arm else None
-    differences = {name: _difference(values, theirs[name]) if theirs else None for name, values in quality.items()}
+    quality = {q.name: _at_end(arm, q) for q in QUANTITIES if recorded(arm.runs, q)}
     estimates = {name: stats.mean_interval(list(values.values())) for name, values in quality.items()}
-    rows = arm.stack("epoch").shape[1]
+    differences: dict[str, Estimate | None] = {}
+    for quantity in QUANTITIES:
+        if quantity.compared:
+            theirs = {} if reference is None or reference is arm else _at_end(reference, quantity)
+            differences[quantity.name] = _difference(quality[quantity.name], theirs)
+    epochs = float(arm.stack("epoch")[0, -1]) or 1.0  # a run of no epoch spends nothing
     return Row(
         name=arm.name,
         method=arm.method,
@@ -172,25 +226,25 @@ def _row(arm: Arm, reference: Arm | None, target: float | None) -> Row:
         balanced=estimates["balanced"],
         balanced_difference=differences["balanced"],
         natural=estimates["natural"],
+        natural_difference=differences["natural"],
+        shifted=estimates["shifted"],
+        shifted_difference=differences["shifted"],
+        train_loss=estimates["train_loss"],
+        train_metric=estimates.get("train_metric"),
+        constant=float(np.mean([run.facts["reference_metric"] for run in arm.runs.values()])),
         to_target=_to_target(arm, target, prepared=False),
         to_target_prepared=_to_target(arm, target, prepared=True),
-        forwarded_per_epoch=float(arm.stack("forwarded")[:, -1].mean()) / max(rows - 1, 1),
-        backpropagated_per_epoch=float(arm.stack("backpropagated")[:, -1].mean()) / max(rows - 1, 1),
+        forwarded_per_epoch=float(arm.stack("forwarded")[:, -1].mean()) / epochs,
+        backpropagated_per_epoch=float(arm.stack("backpropagated")[:, -1].mean()) / epochs,
         step_seconds=arm.step_seconds,
         preparation={axis: float(arm.preparation(axis).mean()) for axis in AXES},
     )
 
 
-def _quality(arm: Arm) -> dict[str, dict[int, float]]:
-    """Return each metric at the last epoch, by seed."""
-    result: dict[str, dict[int, float]] = {"final": {}, "worst_group": {}, "balanced": {}, "natural": {}}
-    for seed, run in arm.runs.items():
-        groups = run.curves["group_metric"][-1]
-        result["final"][seed] = float(run.curves["test_metric"][-1])
-        result["worst_group"][seed] = float(metrics.worst_group(groups))
-        result["balanced"][seed] = float(metrics.balanced(groups))
-        result["natural"][seed] = float(metrics.weighted(groups, run.curves["proportions"][0]))
-    return result
+def _at_end(arm: Arm, quantity: Quantity) -> dict[int, float]:
+    """Return a quantity at the end, by seed."""
+    last = {seed: curve(run, quantity, _LAST) for seed, run in arm.runs.items()}
+    return {seed: float(value[0]) for seed, value in last.items() if value is not None}
 
 
 def _difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
@@ -211,7 +265,7 @@ def _to_target(arm: Arm, target: float | None, *, prepared: bool) -> dict[str, R
     return result
 
 
-def _notes(arms: Sequence[Arm], reference: Arm | None, seeds: Sequence[int]) -> tuple[str, ...]:
+def _notes(arms: Sequence[Arm], rows: Sequence[Row], reference: Arm | None, seeds: Sequence[int]) -> tuple[str, ...]:
     notes = []
     if reference is None:
         notes.append(f"There is no run of {REFERENCE}, so there are no differences and no target.")
@@ -219,6 +273,10 @@ def _notes(arms: Sequence[Arm], reference: Arm | None, seeds: Sequence[int]) -> 
         notes.append(f"{arms[0].name} is the only method here, so nothing is compared.")
     if len(seeds) == 1:
         notes.append("There is one seed, so there are no intervals: one run says nothing of the next.")
+    if all(row.final.mean > row.constant for row in rows):
+        notes.append(
+            "Every method ends worse than a constant prediction: this measures how fast a bias moves, not what is learned."
+        )
     for arm in arms:
         missing = [seed for seed in seeds if seed not in arm.runs]
         if missing:
@@ -226,6 +284,11 @@ def _notes(arms: Sequence[Arm], reference: Arm | None, seeds: Sequence[int]) -> 
             notes.append(
                 f"{arm.name} lacks seed {listed}: not run yet, or its loss became infinite and it was not stored."
             )
+    epochs = next(iter(arms[0].runs.values())).curves["epoch"]
+    if len(epochs) - 1 < epochs[-1] - 1:  # the last may be a part of one
+        notes.append(
+            f"Curves have {len(epochs)} points over {epochs[-1]:g} epochs; when a target is reached is read at those."
+        )
     if all(arm.step_seconds is None for arm in arms):
         notes.append("Step times were not measured, so there are no seconds.")
     elif untimed := [arm.name for arm in arms if arm.step_seconds is None]:

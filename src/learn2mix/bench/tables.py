@@ -6,6 +6,7 @@ import os
 import tempfile
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,12 @@ def _fetch(url: str, path: Path, wanted: str) -> None:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             content = answer.read()
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # the latter where an answer breaks off
         raise ConnectionError(
             f"{url} cannot be fetched ({error}); connect to the network once, or name a folder that holds {wanted} with "
             f"--data-dir DIR or {hub.ENV_DATA}=DIR"
         ) from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as beside:
-        beside.write(content)
-    os.replace(beside.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as beside:
+        (Path(beside) / path.name).write_bytes(content)
+        os.replace(Path(beside) / path.name, path)

@@ -220,7 +220,9 @@ def reestimate(model: nn.Module, examples: Examples, sample: Tensor) -> None:
     they do not tell one from another. Dropout, where there is any, draws from torch's global generator.
     """
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
-        update_bn((examples.x[part] for part in torch.split(sample, 500)), model)
+        # of near equal size: each counts alike, and one of a single example has no variance
+        parts = torch.tensor_split(sample, -(-len(sample) // 500))
+        update_bn((examples.x[part] for part in parts), model)
 
 
 @torch.no_grad()

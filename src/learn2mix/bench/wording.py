@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from learn2mix.bench.figures import Row, TaskSummary
@@ -51,10 +52,18 @@ def scale_of(task: TaskSummary) -> Scale:
     """Choose how to write a task's metric: error rates in per cent, others to four digits of the largest value."""
     if task.metric == "error":
         return Scale(f"{task.evaluated_on} error", 100, 2, " %", " points")
-    largest = max((abs(row.final.mean) for row in task.rows if math.isfinite(row.final.mean)), default=0.0)
-    decimals = 3 if largest == 0 else min(max(3 - math.floor(math.log10(largest)), 0), 12)
     noun = f"{task.evaluated_on} {'mean squared error' if task.metric == 'mse' else task.metric}"
-    return Scale(noun, 1, decimals, "", "")
+    return Scale(noun, 1, decimals_for([row.final.mean for row in task.rows]), "", "")
+
+
+def decimals_for(values: Iterable[float]) -> int:
+    """Choose decimals that give the largest value four digits.
+
+    >>> decimals_for([12.3, 0.5]), decimals_for([0.0123])
+    (2, 5)
+    """
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return 3 if largest == 0 else min(max(3 - math.floor(math.log10(largest)), 0), 12)
 
 
 @dataclass(frozen=True)
@@ -79,14 +88,14 @@ def results_table(task: TaskSummary) -> list[Column]:
     return [
         Column("Method", tuple(row.name for row in rows), numeric=False),
         Column("n", tuple(str(row.n) for row in rows)),
-        Column(_with_unit(_capital(scale.noun), unit), tuple(_estimate(row.final, scale) for row in rows)),
-        Column(f"Difference to {REFERENCE}", tuple(_signed(row.difference, scale) for row in rows)),
-        Column("95 % interval", tuple(_interval(row, scale) for row in rows)),
+        Column(with_unit(capital(scale.noun), unit), tuple(written(row.final, scale) for row in rows)),
+        Column(f"Difference to {REFERENCE}", tuple(signed(row.difference, scale) for row in rows)),
+        Column("95 % interval", tuple(interval(row.difference, scale, row.n) for row in rows)),
         Column("p (Holm)", tuple(_p_value(row.p_adjusted) for row in rows)),
         Column("Verdict", tuple(row.verdict or NONE for row in rows), numeric=False),
-        Column(_with_unit("Worst group", unit), tuple(_estimate(row.worst_group, scale) for row in rows)),
-        Column(_with_unit("Balanced", unit), tuple(_estimate(row.balanced, scale) for row in rows)),
-        Column(_with_unit("Natural mix", unit), tuple(_estimate(row.natural, scale) for row in rows)),
+        Column(with_unit("Worst group", unit), tuple(written(row.worst_group, scale) for row in rows)),
+        Column(with_unit("Balanced", unit), tuple(written(row.balanced, scale) for row in rows)),
+        Column(with_unit("Natural mix", unit), tuple(written(row.natural, scale) for row in rows)),
     ]
 
 
@@ -125,8 +134,7 @@ def _against(ours: Row, theirs: Row, task: TaskSummary) -> str:
     if ours.difference is None:
         return f"{ours.name} and {theirs.name} have no seed in common, so they are not compared."
     scale = scale_of(task)
-    after = f"After {task.epochs} {'epoch' if task.epochs == 1 else 'epochs'}"
-    ends = f"{after}, {ours.name} ends at {_value(ours, scale)} {scale.noun} and {theirs.name} at "
+    ends = f"After {task.budget}, {ours.name} ends at {_value(ours, scale)} {scale.noun} and {theirs.name} at "
     ends += f"{_value(theirs, scale)}: {_comparison(ours, scale)}"
     target = "" if task.target is None else f"{scale.number(task.target)}{scale.unit}"
     sentences = [ends, _others(ours, scale), _speed(ours, theirs, target)]
@@ -159,8 +167,8 @@ def _others(row: Row, scale: Scale) -> str:
         ("mean over groups", row.balanced_difference),
     ):
         if difference is not None and difference.low is not None and difference.high is not None:
-            interval = f"{scale.between(difference.low, difference.high, signed=True)}{scale.step}"
-            parts.append(f"{verdict(difference)} on the {name} ({interval})")
+            between = f"{scale.between(difference.low, difference.high, signed=True)}{scale.step}"
+            parts.append(f"{verdict(difference)} on the {name} ({between})")
     return f"By interval alone it is {' and '.join(parts)}." if parts else ""
 
 
@@ -193,20 +201,22 @@ def _value(row: Row, scale: Scale) -> str:
     return f"{scale.number(row.final.mean)}{scale.unit}"
 
 
-def _estimate(estimate: Estimate, scale: Scale) -> str:
+def written(estimate: Estimate, scale: Scale) -> str:
+    """Write a mean, with half its interval's width where it has one."""
     value = scale.number(estimate.mean)
     return value if estimate.half_width is None else f"{value} ± {scale.number(estimate.half_width)}"
 
 
-def _signed(estimate: Estimate | None, scale: Scale) -> str:
+def signed(estimate: Estimate | None, scale: Scale) -> str:
+    """Write a difference with its sign."""
     return NONE if estimate is None else scale.number(estimate.mean, signed=True)
 
 
-def _interval(row: Row, scale: Scale) -> str:
-    difference = row.difference
+def interval(difference: Estimate | None, scale: Scale, n: int) -> str:
+    """Write a difference's interval, and its number of pairs where that is not ``n``."""
     if difference is None or difference.low is None or difference.high is None:
         return NONE
-    pairs = "" if difference.n == row.n else f" (n = {difference.n})"
+    pairs = "" if difference.n == n else f" (n = {difference.n})"
     return scale.between(difference.low, difference.high, signed=True) + pairs
 
 
@@ -231,9 +241,11 @@ def _milliseconds(seconds: float | None) -> str:
     return NONE if seconds is None else f"{seconds * 1000:.3g}"
 
 
-def _with_unit(title: str, unit: str) -> str:
+def with_unit(title: str, unit: str) -> str:
+    """Write a heading with its unit, if there is one."""
     return f"{title}, {unit}" if unit else title
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Start a text with a capital letter, and leave the rest."""
     return text[:1].upper() + text[1:]

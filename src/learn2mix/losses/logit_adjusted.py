@@ -11,12 +11,14 @@ from torch.nn import functional
 from learn2mix.checks import Range, brief, number
 from learn2mix.registry import register
 
+_REDUCTIONS = ("mean", "sum", "none")
+
 
 @register(
     "logit-adjusted",
     family="loss",
     summary="cross-entropy of the logits plus strength times the log of the class shares",
-    example={"counts": (30, 10)},
+    example={"counts": (30, 10, 5)},
     search_space={"strength": (0.5, 1.0, 1.5)},
     reference="arXiv 2007.07314; at strength 1 balanced softmax, arXiv 2007.10740",
 )
@@ -44,7 +46,7 @@ def logit_adjusted_loss(
 
     Raises:
         TypeError: ``strength`` is no number.
-        ValueError: ``strength`` is negative, or ``counts`` are not k numbers above 0.
+        ValueError: ``strength`` is negative, ``reduction`` unknown, or ``counts`` are not k numbers above 0.
 
     Example:
         >>> logit_adjusted_loss(torch.zeros(2, 2), torch.tensor([0, 1]), [3, 1], reduction="none")  # ln 4/3, ln 4
@@ -54,9 +56,11 @@ def logit_adjusted_loss(
         Menon et al., Long-Tail Learning via Logit Adjustment (arXiv 2007.07314), Eq. 10.
     """
     number("strength", strength, Range(0), fix="1 is usual")
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction was {reduction!r}; it must be one of {', '.join(map(repr, _REDUCTIONS))}")
     sizes = torch.as_tensor(counts, dtype=torch.float64, device=logits.device)
     class_dim = min(1, logits.ndim - 1)
-    if tuple(sizes.shape) != (logits.shape[class_dim],) or not (sizes > 0).all():
+    if tuple(sizes.shape) != (logits.shape[class_dim],) or not ((sizes > 0) & sizes.isfinite()).all():
         raise ValueError(
             f"counts was {brief(sizes.tolist())} for logits of shape {tuple(logits.shape)}; it must hold "
             f"{logits.shape[class_dim]} numbers above 0, the training examples of each class; merge or drop a class "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -95,6 +95,8 @@ class Method(ABC):
         summary: One line for listings.
         reference: Where it is defined.
         kinds: The kinds of task that it fits.
+        search: The values that tuning may give to the method's main setting, by its name, in ascending order; empty
+            where it has none. The value in use need not be among them.
     """
 
     name: ClassVar[str]
@@ -102,6 +104,7 @@ class Method(ABC):
     summary: ClassVar[str]
     reference: ClassVar[str] = ""
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "reconstruction"})
+    search: ClassVar[Mapping[str, tuple[float, ...]]] = {}
 
     def refusal(self, task: Task) -> str:
         """Say why the method does not fit a task; nothing where it does."""
@@ -116,6 +119,10 @@ class Method(ABC):
     def settings(self, task: Task) -> dict[str, Any]:
         """Return what goes into a run's settings, as JSON values; ``task`` fills in what was left to it."""
         return dataclasses.asdict(self)
+
+    def learning_rate_on(self, task: Task) -> float:
+        """Return the optimiser's learning rate; a method that takes another than the task's has it in its settings."""
+        return task.learning_rate
 
     def rehearsal(self) -> Method:
         """Return a method whose steps cost the same and whose preparation is cheap, to time steps with."""

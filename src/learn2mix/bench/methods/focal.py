@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -29,6 +30,7 @@ class Focal(Method):
     summary: ClassVar[str] = "class-balanced focal loss on classical batches"
     reference: ClassVar[str] = "arXiv:2412.16482, FCL; Lin et al., arXiv:1708.02002; Cui et al., arXiv:1901.05555"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
+    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"focusing": (0.0, 0.5, 1.0, 2.0, 5.0)}
 
     focusing: float = 2.0
 

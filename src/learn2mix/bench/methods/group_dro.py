@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ class GroupDRO(Method):
     name: ClassVar[str] = "group-dro"
     summary: ClassVar[str] = "loss weights that grow with the group losses, on balanced batches"
     reference: ClassVar[str] = "Sagawa et al., arXiv:1911.08731, Algorithm 1 in its mini-batch form"
+    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"step_size": (0.0001, 0.001, 0.01, 0.1, 1.0)}
 
     step_size: float = 0.01
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ class Learn2Mix(Method):
     name: ClassVar[str] = "learn2mix"
     summary: ClassVar[str] = "group proportions that follow the group losses"
     reference: ClassVar[str] = "arXiv:2412.16482, Algorithms 1 and 2"
+    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ class Learn2MixWeighted(Method):
     name: ClassVar[str] = "learn2mix-weighted"
     summary: ClassVar[str] = "natural batches, losses weighted as learn2mix would have sampled"
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
+    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -27,6 +28,7 @@ class LogitAdjusted(Method):
     summary: ClassVar[str] = "cross-entropy, logits shifted by the log of the class shares"
     reference: ClassVar[str] = "Menon et al., arXiv:2007.07314; balanced softmax, arXiv:2007.10740"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
+    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"strength": (0.0, 0.5, 1.0, 1.5, 2.0)}
 
     strength: float = 1.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -30,6 +31,7 @@ class Yoked(Method):
     name: ClassVar[str] = "yoked"
     summary: ClassVar[str] = "the path of proportions of learn2mix with another seed, replayed"
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
+    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
 

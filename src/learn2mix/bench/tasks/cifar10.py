@@ -46,6 +46,6 @@ CIFAR10 = add(
         augment=Augmentation(
             flip=0.5, rotation=15, jitter=0.1, padding=4, erase=0.5, erase_area=(0.02, 0.1), erase_colour=_ERASED
         ),
-        reference="arXiv:2412.16482, section 4; data: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        reference="arXiv:2412.16482, section 4; data: A. Krizhevsky, Multiple Layers of Features from Tiny Images, 2009",
     )
 )

@@ -51,6 +51,6 @@ CIFAR100 = add(
         mixing_rate=0.5,
         learning_rate=1e-4,
         profile=PROFILE,
-        reference="arXiv:2412.16482, section 4; data: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        reference="arXiv:2412.16482, section 4; data: A. Krizhevsky, Multiple Layers of Features from Tiny Images, 2009",
     )
 )

@@ -40,7 +40,7 @@ IMDB = add(
         profile=Step(minority=(1,), fraction=0.3),
         test_fraction=0.2,
         tokens=True,
-        reference="arXiv:2412.16482, section 4; data: A. L. Maas et al., Learning Word Vectors for Sentiment Analysis, ACL 2011",
+        reference="arXiv:2412.16482, section 4; data: A. L. Maas et al., Word Vectors for Sentiment Analysis, ACL 2011",
     )
 )
 

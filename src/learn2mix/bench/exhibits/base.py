@@ -1,0 +1,122 @@
+"""What an exhibit is: a table or a figure, as the runs it takes and the way it shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from learn2mix.bench.figures import TaskSummary
+from learn2mix.bench.methods.base import Method
+from learn2mix.bench.runner import find_task
+from learn2mix.bench.stats import Estimate
+from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.variants import folder_name, vary
+from learn2mix.bench.wording import Column
+
+FRACTIONS = (0.25, 0.5, 1.0)
+"""The parts of the budget E at which figures are read."""
+
+Published = Mapping[str, tuple[Estimate | None, ...]]
+"""By method, what the paper states at each of :data:`FRACTIONS`, in the task's own metric; None where nothing is stated."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One task of an exhibit.
+
+    Args:
+        task: The task's name.
+        changes: What differs from the task as it is registered; see :func:`learn2mix.bench.variants.vary`.
+        label: What sets the panel apart from others of the same task, in words.
+        methods: The methods, by name or made; empty for those that are asked for.
+        published: The paper's figures.
+        length: The budget as a multiple of the task's E.
+        remark: What a reader must know to compare it with the paper.
+        stand_in: Whether it stands in for another panel on a small machine, and is left out unless asked for.
+    """
+
+    task: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+    methods: tuple[str | Method, ...] = ()
+    published: Published = field(default_factory=dict)
+    length: float = 1.0
+    remark: str = ""
+    stand_in: bool = False
+
+    def varied(self) -> Task:
+        """Return the task under the panel's settings."""
+        return vary(self.task, **self.changes)
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder of its runs."""
+        return folder_name(self.varied())
+
+    @property
+    def title(self) -> str:
+        """The task, and what sets the panel apart."""
+        return f"{self.task}, {self.label}" if self.label else self.task
+
+    def epochs(self, fraction: float = 1.0) -> int:
+        """Return a part of its budget in epochs, at least 1."""
+        return max(1, round(find_task(self.task).epochs * self.length * fraction))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A panel with the figures of its runs.
+
+    Args:
+        panel: The panel.
+        summary: Its figures, None where there is no run.
+        fraction: The part of the panel's budget that was asked for.
+        missing: How many of the runs that were asked for there are not.
+    """
+
+    panel: Panel
+    summary: TaskSummary | None
+    fraction: float = 1.0
+    missing: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """A table with its title and what is to be said of it.
+
+    Args:
+        title: The title.
+        columns: The columns; none for words alone.
+        notes: Sentences.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()
+
+
+View = Callable[["Exhibit", "list[Shown]"], "list[Block]"]
+Plot = Callable[["Exhibit", "list[Shown]", Path], None]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or figure of the paper, or a study of ours.
+
+    Args:
+        name: The name people type.
+        title: What it shows.
+        panels: Its tasks.
+        view: Makes its tables.
+        plot: Draws it; None for tables alone.
+        of_paper: Whether it is the paper's.
+    """
+
+    name: str
+    title: str
+    panels: tuple[Panel, ...]
+    view: View
+    plot: Plot | None = None
+    of_paper: bool = True

@@ -1,0 +1,150 @@
+"""The figures of exhibits, drawn with matplotlib as PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learn2mix.bench.exhibits.base import Exhibit, Shown
+from learn2mix.bench.figures import Arm, TaskSummary
+from learn2mix.bench.quantities import QUANTITIES, Quantity, curve
+from learn2mix.bench.stats import half_widths
+from learn2mix.bench.summary import FOCUS
+from learn2mix.bench.wording import scale_of
+
+_PRIMARY, _WORST = QUANTITIES[0], QUANTITIES[1]
+_TRAINING = next(quantity for quantity in QUANTITIES if quantity.name == "train_metric")
+# Okabe and Ito's colours, which the colour-blind can tell apart
+_COLOURS = {
+    "classical": "#000000",
+    "learn2mix": "#0072b2",
+    "natural": "#56b4e9",
+    "balanced": "#009e73",
+    "focal": "#e69f00",
+    "smote": "#d55e00",
+    "importance": "#cc79a7",
+    "curriculum": "#8c6d31",
+}
+_SPARE = ("#7570b3", "#666666", "#1b9e77", "#a6761d", "#e7298a", "#66a61e")
+
+Draw = Callable[[Any, Shown, TaskSummary], None]
+
+
+def by_epoch(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
+    """Draw the test metric by epoch, a panel a task."""
+    _grid(exhibit, shown, path, [lambda axes, one, task: _curves(axes, one.panel.title, task, _PRIMARY, "epochs")])
+
+
+def by_time(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
+    """Draw the training and the test metric by training second, or by epoch where no step times are known."""
+    _grid(
+        exhibit,
+        shown,
+        path,
+        [
+            lambda axes, one, task: _curves(axes, one.panel.title, task, _TRAINING, "seconds"),
+            lambda axes, one, task: _curves(axes, one.panel.title, task, _PRIMARY, "seconds"),
+        ],
+    )
+
+
+def worst_group(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
+    """Draw the worst group's metric by epoch."""
+    _grid(exhibit, shown, path, [lambda axes, one, task: _curves(axes, one.panel.title, task, _WORST, "epochs")])
+
+
+def proportions(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
+    """Draw learn2mix's proportions by epoch as a stacked area."""
+
+    def draw(axes: Any, one: Shown, task: TaskSummary) -> None:
+        arm = next((arm for arm in task.arms if arm.method == FOCUS), task.arms[0])
+        shares = arm.stack("proportions").mean(axis=0).T * 100
+        colours = [_viridis(i / max(len(shares) - 1, 1)) for i in range(len(shares))]
+        axes.stackplot(arm.stack("epoch")[0], shares, labels=task.group_names, colors=colours)
+        axes.set(xlabel="epoch", ylabel="share of a batch, %", ylim=(0, 100), title=one.panel.title)
+        axes.margins(x=0)
+
+    _grid(exhibit, shown, path, [draw])
+
+
+def _viridis(position: float) -> Any:
+    import matplotlib.pyplot as plt
+
+    return plt.get_cmap("viridis")(position)
+
+
+def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw]) -> None:
+    """Draw the panels that there are runs of side by side, at most three in a row."""
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("drawing figures needs matplotlib: pip install 'learn2mix[bench]'") from error
+    there = [(one, one.summary) for one in shown if one.summary is not None]
+    if not there:
+        return
+    width = min(3, len(there))
+    height = -(-len(there) // width) * len(rows)
+    with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(4.2 * width, 3.1 * height + 0.5), layout="constrained", dpi=130)
+        places = figure.subplots(height, width, squeeze=False)
+        for place in places.flat:
+            place.set_axis_off()
+        for i, (one, summary) in enumerate(there):
+            for j, draw in enumerate(rows):
+                place = places[i // width * len(rows) + j, i % width]
+                place.set_axis_on()
+                draw(place, one, summary)
+        handles: dict[str, Any] = {}
+        for place in places.flat:
+            handles |= dict(zip(*reversed(place.get_legend_handles_labels()), strict=True))
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=max(1, min(2 * width + 1, len(handles))),
+            frameon=False,
+        )
+        figure.suptitle(exhibit.title)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Software": None})
+
+
+def _curves(axes: Any, title: str, task: TaskSummary, quantity: Quantity, axis: str) -> None:
+    """Draw a quantity's means over seeds, with bands of the 95 % interval."""
+    scale = scale_of(task)
+    timed = axis == "seconds" and all(arm.step_seconds is not None for arm in task.arms)
+    drawn, positive = False, True
+    for i, arm in enumerate(task.arms):
+        values = _stack(arm, quantity)
+        at = arm.progress("seconds" if timed else "epochs")
+        if values is None or at is None:
+            continue
+        x, values = at.mean(axis=0), values * scale.factor
+        mean = values.mean(axis=0)
+        several = len({a.method for a in task.arms}) < len(task.arms) and arm.method == FOCUS
+        colour = _viridis(i / len(task.arms)) if several else _COLOURS.get(arm.method, _SPARE[i % len(_SPARE)])
+        axes.plot(x, mean, color=colour, linewidth=1.6 if arm.method == FOCUS else 1.1, label=arm.name)
+        if len(values) > 1:
+            half = half_widths(values)
+            low = np.maximum(mean - half, mean / 4)  # a band that reaches 0 has no place on a logarithmic scale
+            axes.fill_between(x, low, mean + half, color=colour, alpha=0.15, linewidth=0)
+        positive = positive and bool((mean > 0).all())
+        drawn = True
+    what = "test" if quantity is _PRIMARY else "worst group" if quantity is _WORST else "train"
+    if drawn and positive:
+        axes.set_yscale("log")
+    constant = task.constant * scale.factor
+    if drawn and quantity is _PRIMARY and axes.get_ylim()[0] < constant < axes.get_ylim()[1]:
+        axes.axhline(constant, color="#888888", linestyle=":", linewidth=1, label="constant prediction")
+    noun = scale.noun.split(" ", 1)[1]
+    unit = "training seconds" if timed else "epochs"
+    axes.set(xlabel=unit, ylabel=f"{what} {noun}{', %' if scale.unit else ''}", title=title)
+
+
+def _stack(arm: Arm, quantity: Quantity) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    found = [curve(run, quantity) for run in arm.runs.values()]
+    return None if any(values is None for values in found) else np.stack([v for v in found if v is not None])

@@ -1,0 +1,94 @@
+"""What the paper leaves open: each question with the runs that answer it."""
+
+from __future__ import annotations
+
+from learn2mix.bench.exhibits import plots, views
+from learn2mix.bench.exhibits.base import Exhibit, Panel
+from learn2mix.bench.methods import Learn2Mix
+
+_PLAIN = ("classical", "learn2mix", "natural", "balanced")
+_CONTROLS = (*_PLAIN, "one-shot", "yoked", "learn2mix-weighted", "group-dro")
+_RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+_SMALL = ("digits", "mean-estimation", "wine-quality", "california-housing")
+
+STUDIES = (
+    Exhibit(
+        "mixing-rate",
+        "How much hangs on the mixing rate",
+        tuple(
+            Panel(task, methods=("classical", "natural", *(Learn2Mix(mixing_rate=rate) for rate in _RATES)))
+            for task in ("digits", "wine-quality")
+        ),
+        views.at_the_end,
+        plots.by_epoch,
+        of_paper=False,
+    ),
+    Exhibit(
+        "batch-size",
+        "How much hangs on the batch size",
+        tuple(
+            Panel("digits", {"batch_size": size} if size != 32 else {}, f"batches of {size}", _PLAIN)
+            for size in (8, 16, 32, 64, 128)
+        ),
+        views.at_the_end,
+        plots.by_epoch,
+        of_paper=False,
+    ),
+    Exhibit(
+        "imbalance",
+        "Patterns and degrees of imbalance",
+        (
+            Panel("digits", {"profile": "none"}, "no imbalance", _PLAIN),
+            *(
+                Panel("digits", {"profile": profile, "imbalance_factor": factor}, f"{profile}, 1:{factor}", _PLAIN)
+                for profile, factor in (
+                    ("step", 2),
+                    ("step", 5),
+                    ("step", 10),
+                    ("linear", 10),
+                    ("logarithmic", 10),
+                    ("exponential", 10),
+                )
+            ),
+            *(
+                Panel(
+                    "fashion-mnist",
+                    {"profile": profile, "imbalance_factor": 100},
+                    f"{profile}, 1:100, half the budget",
+                    _PLAIN,
+                    length=0.5,
+                )
+                for profile in ("step", "exponential")
+            ),
+        ),
+        views.at_the_end,
+        plots.by_epoch,
+        of_paper=False,
+    ),
+    Exhibit(
+        "shift",
+        "When the class mix of the test set is another",
+        tuple(Panel(task, methods=_PLAIN) for task in _SMALL),
+        views.under_shift,
+        of_paper=False,
+    ),
+    Exhibit(
+        "convergence",
+        "Trained far beyond the budget",
+        (
+            Panel("digits", label="ten times the budget", methods=_PLAIN, length=10),
+            Panel("wine-quality", label="five times the budget", methods=_PLAIN, length=5),
+        ),
+        views.at_the_end,
+        plots.by_epoch,
+        of_paper=False,
+    ),
+    Exhibit(
+        "controls",
+        "What adapting adds: learn2mix against its controls",
+        tuple(Panel(task, methods=_CONTROLS) for task in _SMALL),
+        views.against_controls,
+        of_paper=False,
+    ),
+)
+"""In the order in which they are best read."""

@@ -1,0 +1,283 @@
+"""The tables of exhibits: from the figures of runs to columns of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from learn2mix.bench import readings, stats
+from learn2mix.bench.exhibits.base import FRACTIONS, Block, Exhibit, Shown
+from learn2mix.bench.figures import Arm, Row, TaskSummary
+from learn2mix.bench.quantities import QUANTITIES, curve
+from learn2mix.bench.stats import Estimate
+from learn2mix.bench.summary import FOCUS, verdict
+from learn2mix.bench.wording import (
+    NONE,
+    Column,
+    Scale,
+    capital,
+    headline,
+    interval,
+    results_table,
+    scale_of,
+    signed,
+    with_unit,
+    written,
+)
+
+_OPEN = "no run is stored"
+_CONTROLS = ("classical", "natural", "balanced", "one-shot", "yoked", "learn2mix-weighted", "group-dro")
+
+
+def beside_the_paper(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Set our figures at parts of the budget beside the paper's, a table a panel."""
+    return [_block(one, _beside) for one in shown]
+
+
+def at_the_end(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Give the results at the end of the budget, a table a panel."""
+    return [_block(one, lambda one, task: (tuple(results_table(task)), (headline(task),))) for one in shown]
+
+
+def by_the_clock(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Read every method where classical has spent parts of its seconds, without and with preparation."""
+    blocks = []
+    for one in shown:
+        for prepared, counted in ((False, "preparation left out"), (True, "preparation counted")):
+            block = _block(one, partial(_clock, prepared=prepared))
+            blocks.append(replace(block, title=f"{one.panel.title}, {counted}"))
+    return blocks
+
+
+def worst_group(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Give the worst group's metric at the end of the budget."""
+
+    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+        scale = scale_of(task)
+        differences = [row.worst_group_difference for row in task.rows]
+        return (
+            *_who(task.rows),
+            Column(_titled("Worst group", scale), tuple(written(row.worst_group, scale) for row in task.rows)),
+            Column("Difference to classical", tuple(signed(d, scale) for d in differences)),
+            Column("95 % interval", tuple(interval(row.worst_group_difference, scale, row.n) for row in task.rows)),
+        ), ()
+
+    return [_block(one, table) for one in shown]
+
+
+def proportions(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Give learn2mix's proportions at parts of the budget, and where the last losses would lead them."""
+
+    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+        arm = next((arm for arm in task.arms if arm.method == FOCUS), task.arms[0])
+        shares, groups = arm.stack("proportions").mean(axis=0), arm.stack("group_metric").mean(axis=0)
+        rows = [0, *(_row_at(arm, one.panel.epochs(fraction)) for fraction in _reached(one))]
+        titles = ["Start", *map(_part, _reached(one))]
+        last = groups[rows[-1]] / groups[rows[-1]].sum()
+        return (
+            Column("Group", task.group_names, numeric=False),
+            *(
+                Column(f"{title}, %", tuple(f"{share:.1f}" for share in shares[row] * 100))
+                for title, row in zip(titles, rows, strict=True)
+            ),
+            Column("Share of the test errors, %", tuple(f"{share:.1f}" for share in last * 100)),
+        ), (f"Means over {len(arm.runs)} seeds of the batches' make-up as trained on.",)
+
+    return [_block(one, table) for one in shown]
+
+
+def under_shift(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Give each method's metric under several mixes of the groups."""
+
+    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+        scale = scale_of(task)
+        columns = list(_who(task.rows))
+        for quantity in (q for q in QUANTITIES if q.compared):
+            title = "Test set" if quantity.name == "final" else capital(quantity.label)
+            cells = [row.estimate(quantity) for row in task.rows]
+            columns.append(Column(_titled(title, scale), tuple(written(c, scale) if c else NONE for c in cells)))
+        explained = tuple(
+            f"{capital(q.label)}: {q.explanation}" for q in QUANTITIES if q.name in ("natural", "shifted")
+        )
+        return tuple(columns), explained
+
+    return [_block(one, table) for one in shown]
+
+
+def against_controls(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Set learn2mix beside each control, paired by seed: the test metric and the worst group."""
+
+    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+        ours = next((arm for arm in task.arms if arm.method == FOCUS), None)
+        others = [arm for arm in task.arms if arm.method in _CONTROLS]
+        if ours is None or not others:
+            return (), (f"There are no runs of {FOCUS} with those of its controls.",)
+        scale = scale_of(task)
+        differences = {
+            quantity.name: [stats.paired_difference(_finals(ours, i), _finals(arm, i)) for arm in others]
+            for i, quantity in enumerate(QUANTITIES[:2])
+        }
+        final = differences["final"]
+        adjusted = iter(stats.holm([d.p for d in final if d.p is not None]))
+        p_values = [None if d.p is None else next(adjusted) for d in final]
+        columns = [
+            Column(f"{FOCUS} less", tuple(arm.name for arm in others), numeric=False),
+            Column("n", tuple(str(d.n) for d in final)),
+        ]
+        for name, title in (("final", capital(scale.noun)), ("worst_group", "Worst group")):
+            found = differences[name]
+            columns.append(Column(_titled(title, scale), tuple(signed(d, scale) for d in found)))
+            columns.append(Column("95 % interval", tuple(interval(d, scale, d.n) for d in found)))
+            verdicts = [
+                verdict(d, p) for d, p in zip(found, p_values if name == "final" else [0.0] * len(found), strict=True)
+            ]
+            columns.append(Column(f"{FOCUS} is", tuple(verdicts), numeric=False))
+        return tuple(columns), (
+            "Below zero learn2mix is better. Verdicts on the test metric take Holm's adjustment over this table; those on "
+            "the worst group go by the interval alone.",
+        )
+
+    return [_block(one, table) for one in shown]
+
+
+Table = Callable[[Shown, TaskSummary], tuple[tuple[Column, ...], tuple[str, ...]]]
+
+
+def _block(one: Shown, table: Table) -> Block:
+    """Make a panel's block, with what holds for all views: its remark, what is missing, how a constant does."""
+    if one.summary is None:
+        return Block(one.panel.title, (), (_OPEN,))
+    columns, notes = table(one, one.summary)
+    whole = one.panel.epochs()
+    spent = f"{one.summary.epochs:g} of {whole} epochs" if one.fraction < 1 else f"{whole} epochs"
+    more = [
+        f"{spent}; a constant prediction scores {scale_of(one.summary).number(one.summary.constant)}"
+        f"{scale_of(one.summary).unit}.",
+        *((f"{capital(one.panel.remark)}.",) if one.panel.remark else ()),
+        *((f"{one.missing} of the runs asked for are not there.",) if one.missing else ()),
+        *one.summary.notes,
+    ]
+    return Block(one.panel.title, columns, (*notes, *more))
+
+
+def _who(rows: Sequence[Row]) -> tuple[Column, Column]:
+    return (
+        Column("Method", tuple(row.name for row in rows), numeric=False),
+        Column("n", tuple(str(row.n) for row in rows)),
+    )
+
+
+def _titled(title: str, scale: Scale) -> str:
+    return with_unit(title, "%" if scale.unit else "")
+
+
+def _reached(one: Shown) -> list[float]:
+    """Return the parts of the budget that the runs got to."""
+    return [fraction for fraction in FRACTIONS if fraction <= one.fraction + 1e-9] or [one.fraction]
+
+
+def _part(fraction: float) -> str:
+    """Name a part of the budget.
+
+    >>> _part(0.25), _part(1.0)
+    ('0.25E', 'E')
+    """
+    return "E" if fraction == 1 else f"{fraction:g}E"
+
+
+def _row_at(arm: Arm, epoch: float) -> int:
+    """Find the last row by an epoch."""
+    return int((arm.stack("epoch")[0] <= epoch + 1e-6).sum()) - 1
+
+
+def _finals(arm: Arm, quantity: int) -> Mapping[int, float]:
+    found = {seed: curve(run, QUANTITIES[quantity]) for seed, run in arm.runs.items()}
+    return {seed: float(values[-1]) for seed, values in found.items() if values is not None}
+
+
+def _beside(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    accuracy = task.metric == "error"
+    turn = _as_accuracy if accuracy else _as_it_is
+    scale = Scale("accuracy", 100, 2, " %", " points") if accuracy else scale_of(task)
+    methods = [row.method for row in task.rows]
+    columns = list(_who(task.rows))
+    judged = agreeing = 0
+    for fraction in _reached(one):
+        found = [turn(_at(arm, one.panel.epochs(fraction))) for arm in task.arms]
+        title = _part(fraction)
+        columns.append(Column(_titled(title, scale), tuple(written(estimate, scale) for estimate in found)))
+        if not one.panel.published or fraction not in FRACTIONS:
+            continue
+        theirs = [_stated(one, method, fraction) for method in methods]
+        stated = [None if estimate is None else turn(estimate) for estimate in theirs]
+        columns.append(Column(f"{title}, paper", tuple(NONE if e is None else written(e, scale) for e in stated)))
+        gaps = [_gap(ours, paper) for ours, paper in zip(found, stated, strict=True)]
+        columns.append(Column(f"{title}, ours less the paper's", tuple(_gap_text(gap, scale) for gap in gaps)))
+        known = [gap for gap in gaps if gap is not None and gap.low is not None and gap.high is not None]
+        judged += len(known)
+        agreeing += sum(gap.low <= 0 <= gap.high for gap in known if gap.low is not None and gap.high is not None)
+    notes = (
+        [f"The paper's {'accuracies' if accuracy else 'errors'} are means of 5 runs."] if one.panel.published else []
+    )
+    if judged:
+        notes.append(f"Of {judged} differences to the paper with an interval (Welch, 95 %), {agreeing} contain 0.")
+    return tuple(columns), tuple(notes)
+
+
+def _stated(one: Shown, method: str, fraction: float) -> Estimate | None:
+    published = one.panel.published.get(method)
+    return None if published is None else published[FRACTIONS.index(fraction)]
+
+
+def _at(arm: Arm, epoch: float) -> Estimate:
+    return stats.mean_interval(arm.stack("test_metric")[:, _row_at(arm, epoch)])
+
+
+def _as_it_is(estimate: Estimate) -> Estimate:
+    return estimate
+
+
+def _as_accuracy(estimate: Estimate) -> Estimate:
+    low = None if estimate.high is None else 1 - estimate.high
+    high = None if estimate.low is None else 1 - estimate.low
+    return replace(estimate, mean=1 - estimate.mean, low=low, high=high)
+
+
+def _gap(ours: Estimate, paper: Estimate | None) -> Estimate | None:
+    """Give our figure less the paper's, with Welch's interval where both have one."""
+    if paper is None:
+        return None
+    if ours.half_width is None or paper.half_width is None:
+        return Estimate(ours.mean - paper.mean, None, None, ours.n)
+    return stats.welch_difference(ours, paper)
+
+
+def _gap_text(gap: Estimate | None, scale: Scale) -> str:
+    if gap is None:
+        return NONE
+    bounds = "" if gap.low is None or gap.high is None else f" ({scale.between(gap.low, gap.high, signed=True)})"
+    return scale.number(gap.mean, signed=True) + bounds
+
+
+def _clock(one: Shown, task: TaskSummary, *, prepared: bool) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    found = readings.read(task, axis="seconds", prepared=prepared)
+    if not found:
+        return (), ("No step times are stored, so nothing is said by the second.",)
+    scale = scale_of(task)
+    spent = readings.spent(task.arms[0], "seconds", prepared)
+    whole = float(np.mean(spent[:, -1])) if spent is not None else 0.0
+    columns = list(_who(task.rows))
+    for i, fraction in enumerate(FRACTIONS):
+        cells = [reading.at[i] for reading in found]
+        columns.append(
+            Column(f"{fraction * whole:.3g} s", tuple(written(c, scale) if c is not None else NONE for c in cells))
+        )
+    ends = tuple(f"{reading.ends * whole:.3g}" if reading.ends is not None else NONE for reading in found)
+    columns.append(Column("Needs for its epochs, s", ends))
+    return tuple(columns), (
+        f"{capital(scale.noun)}{', %' if scale.unit else ''}, at a quarter, a half and all of the seconds that "
+        f"{task.rows[0].name} trains. Seconds are steps times the median step of a timing run in which methods take turns.",
+    )

@@ -1,0 +1,83 @@
+"""What each method has reached at a quarter, at half and at the whole of the budget, by epochs or by seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learn2mix.bench import stats
+from learn2mix.bench.figures import Arm, Column, TaskSummary
+from learn2mix.bench.stats import Estimate
+
+FRACTIONS = (0.25, 0.5, 1.0)
+_SLACK = 1e-6  # curves are float32: a point that misses a mark by rounding alone is on it
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One method's primary metric on the way.
+
+    Args:
+        name: See :class:`~learn2mix.bench.figures.Arm`.
+        at: The metric by each of :data:`FRACTIONS` of the budget; None where the method's runs end earlier, or where
+            the unit was not measured for it.
+        ends: Where its runs end, as a share of the budget; None where the unit was not measured for it.
+    """
+
+    name: str
+    at: tuple[Estimate | None, ...]
+    ends: float | None
+
+
+def read(task: TaskSummary, *, axis: str = "epochs", prepared: bool = False) -> tuple[Reading, ...]:
+    """Read every method's curve where the reference has spent parts of its budget.
+
+    A curve is read at its last point by then, never between points or beyond the end; before the first step has been
+    taken that is the network as it was initialised.
+
+    Args:
+        task: The task.
+        axis: One of :data:`~learn2mix.bench.figures.AXES`.
+        prepared: Whether preparation is counted, for the reference too.
+
+    Returns:
+        A reading a method, in the order of the rows; empty where the unit was not measured for the reference.
+    """
+    budget = spent(task.arms[0], axis, prepared)
+    if budget is None:
+        return ()
+    whole = float(budget[:, -1].mean())
+    return tuple(_reading(arm, spent(arm, axis, prepared), whole) for arm in task.arms)
+
+
+def spent(arm: Arm, axis: str, prepared: bool) -> Column | None:
+    """Return what each run has spent at each row, (n, rows), in the unit of the axis; None where it was not measured."""
+    at = arm.progress(axis)
+    return at + arm.preparation(axis)[:, None] if prepared and at is not None else at
+
+
+def _reading(arm: Arm, at: Column | None, whole: float) -> Reading:
+    if at is None or whole == 0:
+        return Reading(arm.name, (None,) * len(FRACTIONS), None)
+    curves = arm.stack("test_metric")
+    estimates: list[Estimate | None] = []
+    for fraction, rows in zip(FRACTIONS, rows_by(at, whole), strict=True):
+        over = at[:, -1].min() < fraction * whole * (1 - _SLACK)
+        estimates.append(None if over else stats.mean_interval(curves[np.arange(len(curves)), rows]))
+    return Reading(arm.name, tuple(estimates), float(at[:, -1].mean()) / whole)
+
+
+def rows_by(at: Column, whole: float) -> NDArray[np.intp]:
+    """Return the last row by each part of a budget.
+
+    Args:
+        at: What each run has spent at each row, (n, rows).
+        whole: The budget, in the same unit.
+
+    Returns:
+        Shape (parts, n); row 0 where a run has spent more than that before its first step.
+    """
+    marks = np.array(FRACTIONS)[:, None, None] * whole
+    return np.asarray(np.maximum((at[None] <= marks * (1 + _SLACK)).sum(axis=2) - 1, 0))

@@ -1,0 +1,212 @@
+"""From an exhibit's name to its runs and figures: what the store lacks is made, the rest is read back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from learn2mix import registry
+from learn2mix.bench import clock
+from learn2mix.bench.budget import Budget
+from learn2mix.bench.compare import Event, compare, fitting_workers, ignore
+from learn2mix.bench.data import Progress, quiet
+from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown
+from learn2mix.bench.methods.base import Method
+from learn2mix.bench.record import Run
+from learn2mix.bench.runner import find_method
+from learn2mix.bench.store import Store
+from learn2mix.bench.summary import summarise
+from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.variants import with_settings
+
+EXHIBITS = {exhibit.name: exhibit for exhibit in (*PAPER, *STUDIES)}
+"""Every table, figure and study by its name."""
+
+PAPERS_METHODS = ("learn2mix", "classical", "focal", "smote", "importance", "curriculum")
+"""What the paper compares."""
+
+CONTROLS = ("natural", "balanced")
+"""What it takes to see what of a gain is learn2mix's own."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """An exhibit with the figures of its runs.
+
+    Args:
+        exhibit: The exhibit.
+        shown: Its panels.
+        runs: All runs behind them.
+        timings: Step times, a task each.
+        failures: What became of runs that failed, by key.
+        made: How many runs were made now.
+    """
+
+    exhibit: Exhibit
+    shown: list[Shown]
+    runs: list[Run] = field(default_factory=list)
+    timings: list[Mapping[str, Any]] = field(default_factory=list)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    made: int = 0
+
+
+def find_exhibit(name: str) -> Exhibit:
+    """Look an exhibit up by its name.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in EXHIBITS:
+        raise ValueError(f"no exhibit is called {name!r}; there are: {', '.join(EXHIBITS)}")
+    return EXHIBITS[name]
+
+
+def chosen(exhibit: Exhibit, tasks: Sequence[str] | None) -> list[Panel]:
+    """Choose the panels of some tasks, or all but those that stand in for others.
+
+    Raises:
+        ValueError: The exhibit has no such task.
+    """
+    if tasks is None:
+        return [panel for panel in exhibit.panels if not panel.stand_in]
+    there = list(dict.fromkeys(panel.task for panel in exhibit.panels))
+    for task in tasks:
+        if task not in there:
+            raise ValueError(f"{exhibit.name} has no task {task!r}; it has: {', '.join(there)}")
+    return [panel for panel in exhibit.panels if panel.task in tasks]
+
+
+def fitting(task: Task, methods: Sequence[str | Method] | None = None, fraction: float = 1.0) -> list[Method]:
+    """Make those methods that fit a task, preparations that last epochs cut to the part of the budget.
+
+    Args:
+        task: The task.
+        methods: Methods, or their names; None takes all that are registered.
+        fraction: The part of the budget, in (0, 1].
+    """
+    asked = methods or [entry.name for entry in registry.entries("method")]
+    made = [find_method(method) for method in asked]
+    usual = [getattr(method, "warmup_epochs", 0) for method in made]
+    cut = [
+        with_settings(method, warmup_epochs=max(1, round(epochs * fraction))) if epochs else method
+        for method, epochs in zip(made, usual, strict=True)
+    ]
+    return [method for method in cut if not method.refusal(task)]
+
+
+def reproduce(
+    exhibit: Exhibit,
+    *,
+    folder: str | os.PathLike[str],
+    tasks: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: int | None = None,
+    fraction: float = 1.0,
+    stored_only: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: torch.device | str | None = None,
+    workers: int | None = None,
+    watch: Callable[[Event], None] = ignore,
+    progress: Progress = quiet,
+) -> Reproduction:
+    """Make an exhibit's runs, as far as they are missing, and work out its figures.
+
+    Args:
+        exhibit: The exhibit; see :func:`find_exhibit`.
+        folder: Where runs are kept, in a folder for each task and variant.
+        tasks: Some of its tasks; None takes all but stand-ins.
+        methods: Methods for the panels that do not name their own; None takes the paper's and two controls. Those that do
+            not fit a task are left out there.
+        seeds: How many seeds, from 0; None takes each task's own.
+        fraction: The part of each budget E to train for, in (0, 1]; what is read at later parts is left out.
+        stored_only: Train nothing; show what the folder holds, each panel at the longest budget there is.
+        data_dir: A folder of local copies of the data.
+        device: Where to train; None takes the CPU.
+        workers: Processes to train in; None takes what suits task and machine.
+        watch: Told how far the runs are.
+        progress: Told how far timing is.
+
+    Raises:
+        ValueError: ``fraction`` is not in (0, 1], or a name is unknown.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(
+            f"fraction is {fraction}; it must be above 0 and at most 1, the part of the budget to train for"
+        )
+    result = Reproduction(exhibit, [])
+    failures: dict[str, str] = {}
+    made = 0
+    for panel in chosen(exhibit, tasks):
+        task = panel.varied()
+        arms = fitting(
+            task, panel.methods or methods or (*PAPERS_METHODS, *CONTROLS), fraction * min(panel.length, 1.0)
+        )
+        store = Store(Path(folder) / panel.folder)
+        part = fraction
+        if stored_only:
+            runs, part = _stored(store, task, arms, panel)
+        else:
+            number = range(seeds or task.seeds)
+            done = compare(
+                [task],
+                arms,
+                number,
+                store=store,
+                budget=Budget(epochs=panel.epochs(fraction)),
+                data_dir=data_dir,
+                device=device,
+                workers=workers or fitting_workers([task]),
+                watch=watch,
+            )
+            runs, made = done.runs, made + done.made
+            failures |= done.failures
+            _time(store, task, arms, data_dir, device, progress)
+        timing = store.timing()
+        result.timings.extend([timing] if timing is not None else [])
+        result.runs.extend(runs)
+        found = summarise(runs, timing=timing).tasks[0] if runs else None
+        result.shown.append(Shown(panel, found, part, len(failures)))
+    return Reproduction(exhibit, result.shown, result.runs, result.timings, failures, made)
+
+
+def _stored(store: Store, task: Task, arms: Sequence[Method], panel: Panel) -> tuple[list[Run], float]:
+    """Find a panel's runs in a store: of these methods, at the longest budget of which there are any."""
+    wanted = {(method.name, repr(sorted(_lasting(method.settings(task)).items()))) for method in arms}
+    shared = task.settings()
+    found = [
+        run
+        for run in store.runs()
+        if all(run.settings.get(key) == value for key, value in shared.items())
+        and run.settings.get("evaluate_on") == "test"
+        and (run.settings["method"], repr(sorted(_lasting(run.settings["method_settings"]).items()))) in wanted
+        and "epochs" in run.settings
+        and run.settings["epochs"] <= panel.epochs()
+    ]
+    longest = max((run.settings["epochs"] for run in found), default=0)
+    return [run for run in found if run.settings["epochs"] == longest], min(1.0, longest / panel.epochs())
+
+
+def _lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is cut along with the budget."""
+    return {name: value for name, value in settings.items() if name != "warmup_epochs"}
+
+
+def _time(
+    store: Store,
+    task: Task,
+    arms: Sequence[Method],
+    data_dir: str | os.PathLike[str] | None,
+    device: torch.device | str | None,
+    progress: Progress,
+) -> None:
+    """Measure step times, if those stored lack a method."""
+    stored = store.timing()
+    names = {method.name: method for method in arms}
+    if stored is None or not set(names) <= set(stored["seconds_per_step"]):
+        timing = clock.measure(task, list(names.values()), data_dir=data_dir, device=device, progress=progress)
+        store.put_timing(timing.to_json())

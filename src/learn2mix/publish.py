@@ -1,0 +1,70 @@
+"""What comes out of runs: the report's page, the figures, and the same on the terminal or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learn2mix.terminal import results_console, show, table_of
+
+if TYPE_CHECKING:
+    from learn2mix.bench.record import Run
+    from learn2mix.bench.reproduce import Reproduction
+
+
+def publish_exhibit(done: Reproduction, folder: Path, as_json: bool) -> None:
+    """Print an exhibit's tables, draw its figure, and write the report of its runs."""
+    from learn2mix.bench.report import write_report
+
+    blocks = done.exhibit.view(done.exhibit, done.shown)
+    written = []
+    if done.runs:
+        written.append(folder / "report.html")
+        write_report(done.runs, written[0], timing=done.timings, title=done.exhibit.title, failures=done.failures)
+        if done.exhibit.plot is not None:
+            written.append(folder / f"{done.exhibit.name}.png")
+            done.exhibit.plot(done.exhibit, done.shown, written[-1])
+    if as_json:
+        tables = [
+            {"title": b.title, "columns": {c.title: list(c.cells) for c in b.columns}, "notes": list(b.notes)}
+            for b in blocks
+        ]
+        facts: dict[str, Any] = {"exhibit": done.exhibit.name, "title": done.exhibit.title, "tables": tables}
+        facts |= {"files": [str(path) for path in written], "made": done.made, "failures": dict(done.failures)}
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    console = results_console()
+    show(console, f"{done.exhibit.name}: {done.exhibit.title}", "")
+    for block in blocks:
+        show(console, block.title)
+        if block.columns:
+            console.print(table_of(block.columns))
+        show(console, *block.notes, "")
+    show(console, *(f"written: {path}" for path in written))
+    _tell(done.failures)
+
+
+def publish(runs: Sequence[Run], timing: Any, page: Path, as_json: bool, **facts: Any) -> None:
+    """Write the report and print the same figures."""
+    from learn2mix.bench import wording
+    from learn2mix.bench.report import write_report
+
+    summary = write_report(runs, page, timing=timing, failures=facts.get("failures"))
+    if as_json:
+        print(json.dumps({**summary.to_json(), "report": str(page), **facts}, indent=2, ensure_ascii=False))
+        return
+    console = results_console()
+    for task in summary.tasks:
+        show(console, f"{task.title}: {len(task.seeds)} seeds, {task.budget}", "")
+        console.print(table_of(wording.results_table(task)), "", table_of(wording.cost_table(task)), "", sep="\n")
+        show(console, wording.headline(task), *task.notes, "")
+    show(console, f"report: {page}")
+    _tell(facts.get("failures", {}))
+
+
+def _tell(failures: Mapping[str, str]) -> None:
+    for failure in failures.values():
+        print("learn2mix: failed:", failure, file=sys.stderr)

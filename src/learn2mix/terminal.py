@@ -1,0 +1,83 @@
+"""What the command line shows: lines, tables, how far things are, and why it gave up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from learn2mix.bench.compare import Event
+    from learn2mix.bench.wording import Column
+
+
+def show(console: Console, *lines: str) -> None:
+    """Print lines as they are, whatever brackets they hold."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def table_of(columns: Sequence[Column]) -> Table:
+    """Lay columns side by side."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(
+            Text(column.title, style="bold"), justify="right" if column.numeric else "left", overflow="fold"
+        )
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def results_console() -> Console:
+    """Give the console for results; where nobody looks at it (a file, a pipe), lines are as long as they need to be."""
+    return Console() if sys.stdout.isatty() else Console(width=400, color_system=None)
+
+
+class Bar:
+    """Shows how far runs and timing are."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._row = progress.add_task("starting", total=None)
+
+    def runs(self, event: Event) -> None:
+        """Move on with the runs of a comparison."""
+        part = event.phase_done / max(event.phase_total, 1)
+        within = event.run and event.phase != "ended"
+        what = f"{event.run}: {event.phase} {part:.0%}" if within else event.run or event.phase
+        done = event.done + (min(part, 0.99) if event.phase == "training" else 0.0)
+        self._progress.update(
+            self._row, total=event.total or None, completed=done, description=f"{event.done} of {event.total}  {what}"
+        )
+
+    def step(self, phase: str, done: int, total: int) -> None:
+        """Move on with something else than runs."""
+        self._progress.update(self._row, total=total, completed=done, description=phase)
+
+
+@contextmanager
+def progress() -> Iterator[Bar]:
+    """Show a bar with the time left on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        yield Bar(shown)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say why in one line, and exit."""
+    print("learn2mix:", " ".join(message.split()), file=sys.stderr)
+    raise SystemExit(code)
