@@ -5,21 +5,22 @@ The index of methods comes from the registry; the README's figures and picture c
 
 import json
 import re
-from pathlib import Path
 from typing import Any
+
+import results_page
+from build_tools import ROOT, short
 
 import learn2mix.bench.methods
 import learn2mix.losses
 import learn2mix.policies  # noqa: F401  (importing a family registers its members)
 from learn2mix import registry
 from learn2mix.bench import stats, wording
+from learn2mix.bench.exhibits import Exhibit, Panel, views
 from learn2mix.bench.figures import TaskSummary
-from learn2mix.bench.store import Store
-from learn2mix.bench.summary import summarise
 
-ROOT = Path(__file__).parents[1]
 INDEX = ROOT / "docs" / "methods" / "README.md"
 README = ROOT / "README.md"
+RESULTS = ROOT / "docs" / "results.md"
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "digits.svg"
 FAMILIES = {
@@ -44,8 +45,9 @@ def index() -> str:
 
 def summary(task: str) -> TaskSummary:
     """Give the figures of a task's stored runs."""
-    store = Store(ROOT / "results" / task)
-    (found,) = summarise(store.runs(), timing=store.timing()).tasks
+    panel = Exhibit(task, task, (Panel(task),), views.at_the_end, of_paper=False)
+    found = results_page.stored(panel).shown[0].summary
+    assert found is not None, f"no run of {task} is stored"
     return found
 
 
@@ -71,15 +73,6 @@ def against(found: TaskSummary, control: str) -> str:
     difference = stats.paired_difference(final["learn2mix"], final[control])
     interval = f"{difference.low:+.2f} to {difference.high:+.2f}, n = {difference.n}"
     return f"Learn2mix less {control}: {difference.mean:+.2f} points ({interval}).".replace("-", wording.MINUS)
-
-
-def short(commit: str) -> str:
-    """Shorten a commit's name; that there were changes besides stays.
-
-    >>> short("0123456789abcdef0123456789abcdef01234567+changes")
-    '0123456789+changes'
-    """
-    return commit[:10] + commit[40:]
 
 
 def readme() -> str:
@@ -168,4 +161,6 @@ if __name__ == "__main__":
     INDEX.write_text(index())
     BENCHMARKS.write_text(benchmarks())
     README.write_text(readme())
+    RESULTS.write_text(results_page.page())
     draw()
+    results_page.draw()

@@ -22,6 +22,7 @@ ALLOWED_SKIPS = {
     "test_trainers.py::TestTransformers": "needs transformers",
     "test_bench_report.py::test_page_in_browser": "needs Chromium",
     "test_bench_images.py::test_local": "needs local copies of the data",
+    "test_bench_regression.py::test_local": "needs local copies of the data",
     "test_bench_text.py::test_local": "needs local copies of the data",
     "test_bench_models.py::TestTorchvision": "needs torchvision",
 }

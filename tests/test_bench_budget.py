@@ -189,6 +189,6 @@ def test_seconds_buy_the_faster_method_more_steps():
 
 def test_a_refused_budget_trains_nothing():
     before = torch.get_rng_state()
-    with pytest.raises(TypeError, match="the budget is 2[.]5 epochs"):
+    with pytest.raises(TypeError, match=r"the budget is 2\.5 epochs"):
         run(toy(), find_method("classical"), 0, 2.5, data=toy_data())
     assert torch.get_rng_state().equal(before)

@@ -44,9 +44,21 @@ def test_the_next_value_is_beyond_the_better_end_even_when_the_one_in_use_is_bes
     assert search.best == Point(0.0, 2)
 
 
+def test_later_values_are_tried_one_at_a_time():
+    # 4 is worse than 1, though 3 was better than 1: so 0 comes next
+    score = {0: 4, 1: 2, 2: 0, 3: 1, 4: 3}
+    rounds, _ = searched(lambda decades, place: abs(decades) + score[place], places=5, start=2, trials=9)
+    assert [[place for _, _, place in points] for points in rounds[1:]] == [[1, 3], [4], [0]]
+
+
 def test_too_few_values_leave_trials_to_finer_rates():
     rounds, _ = searched(lambda decades, place: abs(decades) + place, places=2, start=0)
     assert rounds[1:] == [[("setting", 0.0, 1)], [("finer", -0.25, 0), ("finer", 0.25, 0)]]
+
+
+def test_finer_rates_at_another_value_go_by_the_rates_tried_before():
+    rounds, _ = searched(lambda decades, place: abs(decades - 0.1) - place, places=2, start=0, trials=7)
+    assert rounds[1:] == [[("setting", 0.0, 1)], [("finer", 0.25, 1)]]  # 0.5 did better than -0.5
 
 
 @pytest.mark.parametrize("side", [-1, 1])

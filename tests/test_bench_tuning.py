@@ -4,7 +4,6 @@ import dataclasses
 import inspect
 import json
 import math
-import pickle
 import signal
 import subprocess
 import sys
@@ -15,17 +14,16 @@ import pytest
 from torch import nn
 
 import bench_toys
-from bench_toys import assert_same_curves, toy, toy_data
-from learn2mix import registry
+from bench_toys import toy, toy_data
 from learn2mix.bench import tuning
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.compare import Comparison, compare
 from learn2mix.bench.data import Data
-from learn2mix.bench.methods import Classical, Curriculum, Focal, Learn2Mix, Yoked
+from learn2mix.bench.methods import Classical, Focal, Learn2Mix
 from learn2mix.bench.methods.tuned import Tuned
 from learn2mix.bench.plan import Shelf, plan
 from learn2mix.bench.record import Run
-from learn2mix.bench.runner import make_ready, run
+from learn2mix.bench.runner import run
 from learn2mix.bench.store import Store
 from learn2mix.bench.summary import summarise
 from learn2mix.bench.tuning import Choice, Trial, Tuning, tune
@@ -34,72 +32,6 @@ from learn2mix.bench.tuning import Choice, Trial, Tuning, tune
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "runs")
-
-
-@pytest.mark.parametrize("entry", [*registry.entries("method")], ids=lambda entry: entry.name)
-def test_what_methods_let_be_searched(entry):
-    method = entry.part()
-    assert len(method.search) <= 1
-    for name, values in method.search.items():
-        assert list(values) == sorted(set(values))
-        assert len(values) >= 4
-        assert name in method.settings(toy())
-        assert {dataclasses.replace(method, **{name: value}).settings(toy())[name] for value in values} == {*values}
-
-
-def test_the_methods_with_a_main_setting():
-    assert {entry.name: [*entry.part.search] for entry in registry.entries("method") if entry.part.search} == {
-        "focal": ["focusing"],
-        "group-dro": ["step_size"],
-        "learn2mix": ["mixing_rate"],
-        "learn2mix-weighted": ["mixing_rate"],
-        "logit-adjusted": ["strength"],
-        "yoked": ["mixing_rate"],
-    }
-
-
-@pytest.mark.parametrize("method", [Classical(), Learn2Mix(0.3), Yoked(), Curriculum(warmup_epochs=2)])
-def test_a_tuned_method_trains_as_on_a_task_with_that_rate(method):
-    tuned = run(toy(), Tuned(method, 0.05), 0, 2, data=toy_data())
-    other = run(toy(learning_rate=0.05), method, 0, 2, data=toy_data())
-    assert_same_curves(tuned, other)  # curriculum and yoked train beforehand, at the same rate
-    plain = run(toy(), method, 0, 2, data=toy_data())
-    assert not np.array_equal(tuned.curves["train_loss"][1:], plain.curves["train_loss"][1:])
-    assert tuned.settings["learning_rate"] == 0.02  # the task's: what all methods have in common
-    assert tuned.settings["method"] == method.name
-    assert tuned.settings["method_version"] == method.version
-    assert tuned.settings["method_settings"] == {"learning_rate": 0.05, **method.settings(toy())}
-
-
-def test_a_tuned_method_is_what_the_method_is():
-    task, tuned = toy(kind="regression"), Tuned(Focal(), 0.1)
-    assert tuned.refusal(task) == Focal().refusal(task) != ""
-    assert (tuned.summary, tuned.reference, tuned.kinds) == (Focal.summary, Focal.reference, Focal.kinds)
-    assert pickle.loads(pickle.dumps(tuned)) == tuned
-    assert pickle.loads(pickle.dumps(tuned)).name == "focal"
-    ready = make_ready(toy(), Tuned(Curriculum(), 0.1).rehearsal(), 0, toy_data())
-    assert ready.job.preparation.steps == 0
-    assert ready.job.task.learning_rate == 0.1
-
-
-@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
-def test_rates_that_are_refused(rate):
-    with pytest.raises(ValueError, match="learning_rate is"):
-        Tuned(Classical(), rate)
-
-
-def test_a_method_is_tuned_once():
-    with pytest.raises(ValueError, match="is tuned already"):
-        Tuned(Tuned(Classical(), 0.1), 0.1)
-
-
-def test_tuned_methods_stand_side_by_side(store):
-    arms = [Tuned(Classical(), 0.05), Tuned(Learn2Mix(), 0.01)]
-    done = compare([toy()], arms, range(3), store=store, budget=2, data={"toy": toy_data()})
-    assert done.made == 6
-    [task] = summarise(store.runs()).tasks
-    assert [(row.name, row.n) for row in task.rows] == [("classical", 3), ("learn2mix", 3)]
-    assert task.rows[1].difference.n == 3
 
 
 class Stub:
@@ -169,7 +101,7 @@ def test_the_trials_of_all_methods_by_hand(stub, store):
     assert [len(choice.trials) for choice in tuned.choices] == [8, 8]
     assert [choice.extensions for choice in tuned.choices] == [0, 0]
     assert [choice.edges for choice in tuned.choices] == [(), ()]
-    assert learn2mix.score == pytest.approx(10 + math.log10(0.35 / 0.3))
+    assert learn2mix.score == pytest.approx(10 + math.log10(0.35 / 0.3), rel=5e-6)
     last = 10 + math.log10(1 / 0.35)
     assert learn2mix.trials[-1].scores == pytest.approx((last - 0.25, last, last + 0.25))
     assert learn2mix.trials[-1].settings == {"mixing_rate": 1.0}
@@ -216,6 +148,23 @@ def test_a_failed_trial_counts_as_worst_and_is_kept(stub, store):
     ]
     assert [trial.score for trial in failed] == [None, None]
     assert choice.method.learning_rate == 0.06325
+
+
+def test_scores_that_differ_by_rounding_alone_are_ties(stub, store):
+    errors = {
+        0.002: (5, 0, 4),
+        0.02: (3, 3, 3),
+        0.2: (0, 8, 1),
+    }  # of 120 each, 9 in all, but for what float32 makes of it
+
+    def score(method, seed):
+        return errors.get(method.learning_rate, (9, 9, 9))[seed - 1000] / 120
+
+    assert len({float(np.mean([np.float32(n / 120) for n in counts], dtype=float)) for counts in errors.values()}) > 1
+    stub(score)
+    [choice] = toy_tune(store, ["classical"]).choices
+    assert choice.method.learning_rate == 0.02
+    assert {trial.score for trial in choice.trials if trial.learning_rate in errors} == {0.025}
 
 
 class Broken(nn.Module):
@@ -270,7 +219,7 @@ def test_scores_are_those_of_the_runs(store):
             for seed in (1000, 1001)
         ]  # fmt: skip
         assert trial.scores == tuple(ends)
-        assert trial.score == sum(ends) / 2
+        assert trial.score == pytest.approx(sum(ends) / 2, rel=5e-6)
     assert choice.score == min(trial.score for trial in choice.trials)
 
 

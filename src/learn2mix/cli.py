@@ -218,9 +218,9 @@ def reproduce(
         raise typer.BadParameter(
             f"no exhibit is called {exhibit!r}; there are: {', '.join(bench.EXHIBITS)}, all", param_hint="EXHIBIT"
         )
-    asked = None if methods in (None, "all") else [_known("method", m.strip(), "--methods") for m in methods.split(",")]
-    if methods == "all":
-        asked = [entry.name for entry in _registered() if entry.family == "method"]
+    asked = None if methods is None else [m.strip() for m in methods.split(",")]
+    for method in [] if asked in (None, ["all"]) else asked or []:
+        _known("method", method, "--methods")
     failed = False
     for name in names:
         found = bench.find_exhibit(name)

@@ -55,12 +55,14 @@ class Timing:
 
     Args:
         task: The task's name.
+        batch_size: Its batch size; another one has other times.
         methods: The times by method.
         machine: What they were measured on.
         versions: And with.
     """
 
     task: str
+    batch_size: int
     methods: dict[str, StepTimes]
     machine: dict[str, Any]
     versions: dict[str, str]
@@ -69,6 +71,7 @@ class Timing:
         """Return JSON values: ``seconds_per_step`` by method, the raw rounds, machine and versions."""
         return {
             "task": self.task,
+            "batch_size": self.batch_size,
             "seconds_per_step": {name: times.seconds_per_step for name, times in self.methods.items()},
             "rounds": {name: asdict(times) for name, times in self.methods.items()},
             "machine": self.machine,
@@ -129,7 +132,7 @@ def measure(
     for name, turn in turns.items():
         step_seconds, epoch_seconds = zip(*turn[1:], strict=True)
         times[name] = StepTimes(step_seconds, epoch_seconds, per_epoch[name])
-    return Timing(task.name, times, machine, provenance.versions())
+    return Timing(task.name, task.batch_size, times, machine, provenance.versions())
 
 
 Turn = tuple[float, float]

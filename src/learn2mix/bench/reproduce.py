@@ -120,8 +120,8 @@ def reproduce(
         exhibit: The exhibit; see :func:`find_exhibit`.
         folder: Where runs are kept, in a folder for each task and variant.
         tasks: Some of its tasks; None takes all but stand-ins.
-        methods: Methods for the panels that do not name their own; None takes the paper's and two controls. Those that do
-            not fit a task are left out there.
+        methods: Methods for the panels that do not name their own, ``["all"]`` for all that are registered; None takes the
+            paper's and two controls. Those that do not fit a task are left out there.
         seeds: How many seeds, from 0; None takes each task's own.
         fraction: The part of each budget E to train for, in (0, 1]; what is read at later parts is left out.
         stored_only: Train nothing; show what the folder holds, each panel at the longest budget there is.
@@ -143,9 +143,8 @@ def reproduce(
     made = 0
     for panel in chosen(exhibit, tasks):
         task = panel.varied()
-        arms = fitting(
-            task, panel.methods or methods or (*PAPERS_METHODS, *CONTROLS), fraction * min(panel.length, 1.0)
-        )
+        asked = panel.methods or methods or (*PAPERS_METHODS, *CONTROLS)
+        arms = fitting(task, None if asked == ["all"] else asked, fraction * min(panel.length, 1.0))
         store = Store(Path(folder) / panel.folder)
         part = fraction
         if stored_only:

@@ -211,10 +211,8 @@ class Ready:
         job, task = self.job, self.job.task
         with seeds.isolated(job.seed_for("statistics"), job.device):
             sample = torch.randperm(len(job.train))[: _STATISTICS_BATCHES * job.batch_size].sort().values
-            reestimate(self.trainer.model, job.train, sample.to(job.device))
-        # a batch fits into memory with all that its gradient needs; small inputs go through in larger pieces
-        chunk = min(2000, max(job.batch_size, 2**18 // max(1, self.test.x[0].numel())))
-        return evaluate(self.trainer.model, self.test, task.loss, task.metric.per_example, job.num_groups, chunk)
+            reestimate(self.trainer.model, job.train, sample.to(job.device), job.batch_size)
+        return evaluate(self.trainer.model, self.test, task.loss, task.metric.per_example, job.num_groups, job.chunk)
 
 
 def make_ready(

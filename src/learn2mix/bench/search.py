@@ -131,7 +131,7 @@ class Search:
     def _try_values(self) -> Iterator[list[Point]]:
         decades = self.best.decades
         low = high = self._start
-        while self._left:
+        while self._left > 0:
             beside = {low - 1: self.scores[Point(decades, low)], high + 1: self.scores[Point(decades, high)]}
             better = sorted((place for place in beside if 0 <= place < self._places), key=beside.__getitem__)
             if not better:
@@ -144,7 +144,7 @@ class Search:
 
     def _refine(self) -> Iterator[list[Point]]:
         step = SPACING / 2
-        while self._left:
+        while self._left > 0:
             best = self.best
             beside = [Point(best.decades + side * step, best.place, "finer") for side in (-1, 1)]
             beside.sort(key=lambda point: (self._score_beyond(point), abs(point.decades)))
@@ -160,6 +160,6 @@ class Search:
         away = {
             side * (other.decades - best.decades): score
             for other, score in self.scores.items()
-            if other.place == best.place and side * (other.decades - best.decades) > 0
+            if side * (other.decades - best.decades) > 0
         }
         return away[min(away)] if away else math.inf

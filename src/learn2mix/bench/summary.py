@@ -91,22 +91,24 @@ def _arms(runs: Sequence[Run], timings: Sequence[Mapping[str, Any]]) -> list[Arm
         keys = sorted({key for rival in rivals for key in rival} - {"method_settings"})
         differing = [key for key in keys if len({repr(rival.get(key)) for rival in rivals}) > 1]
         by_seed = {int(run.settings["seed"]): run for run in members}
-        task = str(members[0].settings.get("task"))
         arms.append(
             Arm(
                 _label(method, own, differing),
                 method,
                 dict(sorted(by_seed.items())),
-                _step_seconds(timings, task, method),
+                _step_seconds(timings, members[0].settings, method),
             )
         )
     return sorted(arms, key=lambda arm: (arm.method != REFERENCE, arm.method != FOCUS, arm.name))
 
 
-def _step_seconds(timings: Sequence[Mapping[str, Any]], task: str, method: str) -> float | None:
-    """Look a step time up; times of another task say nothing of this one."""
-    own = (timing.get("seconds_per_step", {}) for timing in timings if timing.get("task", task) == task)
-    return next((float(seconds[method]) for seconds in own if method in seconds), None)
+def _step_seconds(timings: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], method: str) -> float | None:
+    """Look a step time up; times of another task, or with another batch size, say nothing of this one."""
+    for timing in timings:
+        same = all(timing.get(key, settings.get(key)) == settings.get(key) for key in ("task", "batch_size"))
+        if same and method in timing.get("seconds_per_step", {}):
+            return float(timing["seconds_per_step"][method])
+    return None
 
 
 def _task(title: str, runs: Sequence[Run], timings: Sequence[Mapping[str, Any]], target: float | None) -> TaskSummary:

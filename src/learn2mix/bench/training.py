@@ -213,15 +213,15 @@ class Scores:
     group_metric: Tensor
 
 
-def reestimate(model: nn.Module, examples: Examples, sample: Tensor) -> None:
-    """Take the statistics of a model's batch normalisation anew from a sample (m,); without any, do nothing.
+def reestimate(model: nn.Module, examples: Examples, sample: Tensor, batch_size: int) -> None:
+    """Take the statistics of a model's batch normalisation anew from a sample (m,), batch by batch; without any, do nothing.
 
     What a method puts into its batches shifts the running statistics; taken from the same natural mix for every method
     they do not tell one from another. Dropout, where there is any, draws from torch's global generator.
     """
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         # of near equal size: each counts alike, and one of a single example has no variance
-        parts = torch.tensor_split(sample, -(-len(sample) // 500))
+        parts = torch.tensor_split(sample, -(-len(sample) // batch_size))
         update_bn((examples.x[part] for part in parts), model)
 
 

@@ -51,9 +51,12 @@ class Trial:
 
     @property
     def score(self) -> float | None:
-        """The mean score over the seeds, smaller is better; None, which is worse than any, where a run failed."""
+        """The mean score over the seeds, smaller is better; None, which is worse than any, where a run failed.
+
+        In six digits: curves are float32, and with more of them equal numbers of errors would not be ties.
+        """
         there = [score for score in self.scores if score is not None]
-        return statistics.fmean(there) if len(there) == len(self.scores) else None
+        return float(f"{statistics.fmean(there):.6g}") if len(there) == len(self.scores) else None
 
 
 @dataclass(frozen=True)

@@ -127,14 +127,17 @@ def against_controls(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
             Column(f"{FOCUS} less", tuple(arm.name for arm in others), numeric=False),
             Column("n", tuple(str(d.n) for d in final)),
         ]
-        for name, title in (("final", capital(scale.noun)), ("worst_group", "Worst group")):
+        for name, title, prefix in (
+            ("final", capital(scale.noun), ""),
+            ("worst_group", "Worst group", "worst group: "),
+        ):
             found = differences[name]
             columns.append(Column(_titled(title, scale), tuple(signed(d, scale) for d in found)))
-            columns.append(Column("95 % interval", tuple(interval(d, scale, d.n) for d in found)))
+            columns.append(Column(f"{prefix}95 % interval", tuple(interval(d, scale, d.n) for d in found)))
             verdicts = [
                 verdict(d, p) for d, p in zip(found, p_values if name == "final" else [0.0] * len(found), strict=True)
             ]
-            columns.append(Column(f"{FOCUS} is", tuple(verdicts), numeric=False))
+            columns.append(Column(f"{prefix}{FOCUS} is", tuple(verdicts), numeric=False))
         return tuple(columns), (
             "Below zero learn2mix is better. Verdicts on the test metric take Holm's adjustment over this table; those on "
             "the worst group go by the interval alone.",

@@ -57,6 +57,14 @@ class Job:
         """Optimiser steps an epoch, N // M, the same for every method."""
         return len(self.train) // self.task.batch_size
 
+    @property
+    def chunk(self) -> int:
+        """How many examples may go through the network at once without a gradient.
+
+        A batch fits into memory with all that its gradient needs; small inputs go through in larger pieces.
+        """
+        return min(2000, max(self.batch_size, 2**18 // max(1, self.train.x[0].numel())))
+
     def seed_for(self, purpose: str) -> int:
         """Derive the seed for a purpose, in [0, 2^63); methods that name the same purpose get the same."""
         return seeds.derive(self.task.name, self.seed, purpose)

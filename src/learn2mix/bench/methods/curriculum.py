@@ -38,7 +38,7 @@ class Curriculum(Method):
         """Train the first network and rank the training set with it."""
         teacher = self._teacher(job)
         with job.preparation.counting(teacher):
-            easiest_first = difficulty(teacher, job.train, job.task.loss).argsort(stable=True)
+            easiest_first = difficulty(teacher, job.train, job.task.loss, job.chunk).argsort(stable=True)
         feed = ShuffledFeed(
             easiest_first, job.batch_size, job.steps_per_epoch, seed=job.seed_for("order"), share=share_of_the_set
         )
@@ -68,10 +68,10 @@ def share_of_the_set(epoch: int) -> float:
 
 
 @torch.no_grad()
-def difficulty(model: nn.Module, examples: Examples, loss: PerExample) -> Tensor:
+def difficulty(model: nn.Module, examples: Examples, loss: PerExample, chunk: int = 2000) -> Tensor:
     """Score examples, in their own order, by their loss: (n,) float64.
 
     Double precision keeps the easiest apart, whose probabilities are within 1e-7 of 1.
     """
     model.eval()
-    return torch.cat([loss(model(chunk.x).double(), chunk.y) for chunk in examples.chunks()])
+    return torch.cat([loss(model(part.x).double(), part.y) for part in examples.chunks(chunk)])

@@ -1,0 +1,91 @@
+"""The page of results, docs/results.md: every exhibit as Markdown, from the stored runs alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from build_tools import ROOT, short
+
+from learn2mix.bench.exhibits import PAPER, STUDIES, Block, Exhibit
+from learn2mix.bench.reproduce import Reproduction, reproduce
+from learn2mix.bench.store import Store
+
+RESULTS = ROOT / "results"
+FIGURES = ROOT / "docs" / "figures"
+# Every registered method that was measured; the tables of the paper show its own methods and the plain controls.
+FIRST = "verdicts"
+HEAD = """# Results
+
+Written by `python docs/build.py` from the runs in `results/`; do not edit. E is a task's budget in epochs, the same for every
+method; ± is half a 95 % t-interval over n seeds. Each table comes from `learn2mix reproduce NAME`, the name in brackets.
+`learn2mix reproduce NAME --stored --output results` makes it again from what is stored.
+"""
+
+
+def page() -> str:
+    """Give the whole page."""
+    exhibits = sorted((*STUDIES, *PAPER), key=lambda exhibit: (exhibit.name != FIRST, not exhibit.of_paper))
+    parts = [HEAD]
+    lacking: list[str] = []
+    for exhibit in exhibits:
+        done = stored(exhibit)
+        there = [shown for shown in done.shown if shown.summary is not None]
+        lacking += [f"{exhibit.name}: {s.panel.title}" for s in done.shown if s.summary is None]
+        if there:
+            parts.append(section(exhibit, exhibit.view(exhibit, there)))
+    parts.append("## What was not run\n\n" + "\n".join(f"- {name}" for name in lacking) + "\n")
+    parts.append(origins())
+    return "\n".join(parts)
+
+
+def stored(exhibit: Exhibit) -> Reproduction:
+    """Read an exhibit's runs; of panels that stand in for others, those that there are runs of."""
+    done = reproduce(
+        exhibit,
+        folder=RESULTS,
+        methods=None if exhibit.of_paper else ["all"],
+        stored_only=True,
+        tasks=list(dict.fromkeys(panel.task for panel in exhibit.panels)),
+    )
+    shown = [one for one in done.shown if one.summary is not None or not one.panel.stand_in]
+    return Reproduction(exhibit, shown, done.runs, done.timings)
+
+
+def section(exhibit: Exhibit, blocks: Sequence[Block]) -> str:
+    """Write an exhibit: its figure, its tables, what is to be said of them."""
+    parts = [f"## {exhibit.title} (`{exhibit.name}`)\n"]
+    if exhibit.plot is not None:
+        parts.append(f"![{exhibit.title}](figures/{exhibit.name}.png)\n")
+    for block in blocks:
+        parts.append(f"### {block.title}\n")
+        if block.columns:
+            parts.append(table(block) + "\n")
+        parts.append(" ".join(block.notes) + "\n")
+    return "\n".join(parts)
+
+
+def table(block: Block) -> str:
+    """Write a block's columns as a Markdown table."""
+    rules = ["---:" if column.numeric else "---" for column in block.columns]
+    cells = zip(*(column.cells for column in block.columns), strict=True)
+    lines = [[column.title for column in block.columns], rules, *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def origins() -> str:
+    """Say where the runs of each folder were made."""
+    lines = ["## Where the runs were made\n"]
+    for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
+        runs = Store(folder).runs()
+        made = sorted({(short(run.provenance["commit"]), run.provenance["machine"]["cpu"]) for run in runs})
+        torch = sorted({run.provenance["versions"]["torch"] for run in runs})
+        where = "; ".join(f"commit {commit} on {cpu}" for commit, cpu in made)
+        lines.append(f"- {folder.name}: {len(runs)} runs, torch {', '.join(torch)}, {where}.")
+    return "\n".join(lines) + "\n"
+
+
+def draw() -> None:
+    """Draw the figures of all exhibits that there are runs of."""
+    for exhibit in (*PAPER, *STUDIES):
+        done = stored(exhibit)
+        if exhibit.plot is not None and any(shown.summary is not None for shown in done.shown):
+            exhibit.plot(exhibit, done.shown, Path(FIGURES) / f"{exhibit.name}.png")

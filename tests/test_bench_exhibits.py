@@ -1,0 +1,307 @@
+"""Exhibits: what they consist of, their figures by hand, and making them from nothing, from a part, from what is stored."""
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from bench_support import make_run, make_timing
+from learn2mix import registry
+from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown, views
+from learn2mix.bench.exhibits.published import TABLE_1, TABLE_2
+from learn2mix.bench.exhibits.verdicts import at_equal_cost, verdicts
+from learn2mix.bench.methods import Learn2Mix
+from learn2mix.bench.reproduce import EXHIBITS, chosen, find_exhibit, fitting, reproduce
+from learn2mix.bench.stats import Estimate
+from learn2mix.bench.store import Store
+from learn2mix.bench.summary import summarise
+from learn2mix.bench.tasks import DIGITS
+from learn2mix.bench.wording import MINUS, NONE
+
+TASKS = {entry.name for entry in registry.entries("task")}
+
+
+def columns(block):
+    return {column.title: list(column.cells) for column in block.columns}
+
+
+def shown(runs, panel=None, timing=None, fraction=1.0):
+    (task,) = summarise(runs, timing=timing).tasks
+    return Shown(panel or Panel("digits"), task, fraction)
+
+
+# --- What there is ----------------------------------------------------------------------------------------------------
+
+
+def test_every_table_and_figure_of_the_paper_is_there():
+    assert [exhibit.name for exhibit in PAPER] == ["table1", "table2", *(f"figure{i}" for i in range(2, 9))]
+    assert set(EXHIBITS) == {exhibit.name for exhibit in (*PAPER, *STUDIES)}
+    assert len(EXHIBITS) == len(PAPER) + len(STUDIES)
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS.values(), ids=lambda exhibit: exhibit.name)
+def test_panels_are_of_tasks_that_there_are_and_methods_that_fit(exhibit):
+    places = [(panel.folder, panel.epochs(), panel.methods) for panel in exhibit.panels]
+    assert len(set(places)) == len(places), "two panels show the same runs"
+    for panel in exhibit.panels:
+        assert panel.task in TASKS
+        names = {method.name for method in fitting(panel.varied(), panel.methods or None)}
+        assert {"classical", "learn2mix"} & names
+
+
+def test_the_papers_figures_are_errors_and_in_order():
+    """97.61 % accuracy of learn2mix on MNIST at 0.5E; 0.77 +- 0.08 on housing at E."""
+    assert TABLE_1["mnist"]["learn2mix"][1].mean == pytest.approx(0.0239)
+    assert TABLE_1["fashion-mnist"]["classical"][2] is None  # not stated
+    last = TABLE_2["california-housing"]["learn2mix"][2]
+    assert (last.mean, last.low, last.high, last.n) == pytest.approx((0.77, 0.69, 0.85, 5))
+    for published in (*TABLE_1.values(), *TABLE_2.values()):
+        for estimates in published.values():
+            stated = [estimate.mean for estimate in estimates if estimate is not None]
+            assert stated == sorted(stated, reverse=True)  # errors fall with training, in all that the paper states
+
+
+def test_rmsprop_and_learning_rates_vary_the_task():
+    sizes = [panel.varied().batch_size for panel in find_exhibit("figure5").panels]
+    rates = [panel.varied().learning_rate for panel in find_exhibit("figure6").panels]
+    assert sizes == [250, 500, 1000]
+    assert rates == [1e-5, 1e-4, 1e-3]
+
+
+def test_what_stands_in_is_left_out_unless_asked_for():
+    table = find_exhibit("table1")
+    assert "imdb-200" not in [panel.task for panel in chosen(table, None)]
+    assert [panel.task for panel in chosen(table, ["imdb-200"])] == ["imdb-200"]
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: find_exhibit("table9"), "no exhibit is called 'table9'; there are: table1, table2"),
+        (lambda: chosen(find_exhibit("table2"), ["mnist"]), "table2 has no task 'mnist'; it has: mean-estimation"),
+        (lambda: reproduce(find_exhibit("table2"), folder="x", fraction=0.0), "fraction is 0.0; it must be above 0"),
+        (lambda: reproduce(find_exhibit("table2"), folder="x", fraction=1.5), "fraction is 1.5"),
+        (lambda: reproduce(find_exhibit("table2"), folder="x", methods=["smoothe"]), "no method is called 'smoothe'"),
+    ],
+)
+def test_refusals(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_methods_that_do_not_fit_are_left_out_and_preparation_is_cut_with_the_budget():
+    names = [method.name for method in fitting(find_exhibit("table2").panels[0].varied())]
+    assert "smote" not in names
+    assert {"learn2mix", "curriculum", "importance"} <= set(names)
+    (curriculum,) = fitting(DIGITS, ["curriculum"], 0.1)
+    assert curriculum.warmup_epochs == 5
+
+
+# --- Figures by hand --------------------------------------------------------------------------------------------------
+
+PUBLISHED = {"classical": (Estimate(4.0, 3.0, 5.0, 5), None, Estimate(2.0, 1.5, 2.5, 5))}
+
+
+def test_our_figures_stand_beside_the_papers_at_each_part_of_the_budget():
+    """Budget 4: rows 1, 2 and 4. At E: 1 and 2 here, 2.0 +- 0.5 of 5 runs in the paper."""
+    runs = [
+        make_run("classical", 0, test_metric=[9, 5, 4, 3, 1], metric="mse"),
+        make_run("classical", 1, test_metric=[9, 7, 4, 3, 2], metric="mse"),
+    ]
+    panel = Panel("digits", published=PUBLISHED, length=4 / DIGITS.epochs)
+    (block,) = views.beside_the_paper(find_exhibit("table2"), [shown(runs, panel)])
+    table = columns(block)
+    assert table["0.25E"] == ["6.000 ± 12.706"]  # t(0.975, 1) = 12.706, spread sqrt 2, n = 2
+    assert table["0.25E, paper"] == ["4.000 ± 1.000"]
+    assert table["0.5E"] == ["4.000"]  # no spread, no interval
+    assert table["0.5E, paper"] == [NONE]
+    deviation = 0.5 / scipy_stats.t.ppf(0.975, 4) * 5**0.5
+    result = scipy_stats.ttest_ind_from_stats(1.5, 0.5**0.5, 2, 2.0, deviation, 5, equal_var=False)
+    errors = (0.5 / 2, deviation**2 / 5)
+    freedom = sum(errors) ** 2 / (errors[0] ** 2 / 1 + errors[1] ** 2 / 4)
+    half = scipy_stats.t.ppf(0.975, freedom) * sum(errors) ** 0.5
+    assert result.statistic == pytest.approx(-0.5 / sum(errors) ** 0.5)  # scipy's Welch, as a check of the arithmetic
+    text = table["E, ours less the paper's"][0].replace(MINUS, "-")
+    mean, low, high = (float(part) for part in text.replace("(", "").replace(")", "").replace("to", "").split())
+    assert (mean, low, high) == pytest.approx((-0.5, -0.5 - half, -0.5 + half), abs=1e-3)
+    assert "Of 2 differences to the paper with an interval (Welch, 95 %), 2 contain 0." in block.notes
+
+
+def test_a_part_of_the_budget_is_read_where_it_ends_and_not_beyond():
+    runs = [make_run("classical", seed, test_metric=[0.9, 0.5 + seed / 10]) for seed in range(2)]
+    panel = Panel("digits", published={"classical": (Estimate(0.1, None, None, 5),) * 3}, length=4 / DIGITS.epochs)
+    (block,) = views.beside_the_paper(find_exhibit("table1"), [shown(runs, panel, fraction=0.25)])
+    table = columns(block)
+    assert list(table)[2:] == ["0.25E, %", "0.25E, paper", "0.25E, ours less the paper's"]
+    assert table["0.25E, paper"] == ["90.00"]  # accuracies, as the paper states them
+    assert table["0.25E, %"][0].startswith("45.00 ± ")
+    assert any("1 of 4 epochs" in note for note in block.notes)
+
+
+def test_where_every_method_is_worse_than_a_constant_it_is_said():
+    runs = [make_run(name, 0, test_metric=[0.9, 0.8], metric="mse") for name in ("classical", "learn2mix")]
+    (block,) = views.beside_the_paper(find_exhibit("table2"), [shown(runs)])
+    assert any("worse than a constant" in note for note in block.notes)
+
+
+def test_equal_cost_is_where_the_cheaper_ends():
+    """Ours: 2 passes an example, so that after 4 epochs of theirs it has done 8/3 of its own: read at row 2."""
+    ours = [make_run("learn2mix", s, test_metric=[9, 8, 6 + s, 1, 0], metric="mse", forwards=2) for s in range(2)]
+    theirs = [make_run("classical", s, test_metric=[9, 8, 7, 5, 4 + 2 * s], metric="mse") for s in range(2)]
+    (task,) = summarise([*ours, *theirs]).tasks
+    arms = {arm.method: arm for arm in task.arms}
+    by_epoch = at_equal_cost(arms["learn2mix"], arms["classical"])
+    assert (by_epoch.mean, by_epoch.n) == (pytest.approx(-5.0), 2)  # 0 - 4 and 0 - 6
+    by_example = at_equal_cost(arms["learn2mix"], arms["classical"], axis="examples")
+    assert by_example.mean == pytest.approx(((6 - 4) + (7 - 6)) / 2)
+    assert at_equal_cost(arms["learn2mix"], arms["classical"], axis="seconds") is None  # not measured
+
+
+def test_preparation_counts_where_it_is_asked_to():
+    """One second a step, 15 steps an epoch; 30 seconds of preparation leave theirs 2 of 4 epochs."""
+    ours = [make_run("learn2mix", s, test_metric=[9, 8, 7, 6, 5 + s], metric="mse") for s in range(2)]
+    spent = {"seconds": 30.0, "steps": 30, "forwarded": 0, "backpropagated": 0}
+    theirs = [
+        make_run("curriculum", s, test_metric=[9, 4, 3 - s, 2, 1], metric="mse", preparation=spent) for s in range(2)
+    ]
+    (task,) = summarise([*ours, *theirs], timing=make_timing(learn2mix=1.0, curriculum=1.0)).tasks
+    arms = {arm.method: arm for arm in task.arms}
+    left_out = at_equal_cost(arms["learn2mix"], arms["curriculum"], axis="seconds")
+    counted = at_equal_cost(arms["learn2mix"], arms["curriculum"], axis="seconds", prepared=True)
+    assert left_out.mean == pytest.approx(4.5)  # 5 - 1 and 6 - 1
+    assert counted.mean == pytest.approx((5 - 3 + 6 - 2) / 2)
+
+
+def test_verdicts_name_who_is_better_and_count():
+    """Differences -2, -2.1, -1.9, ...: sure; and +1, -1, ...: not."""
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, 0.1, 8)
+    runs = [make_run("learn2mix", s, test_metric=[9, 3 + noise[s]], metric="mse") for s in range(8)]
+    runs += [make_run("classical", s, test_metric=[9, 5], metric="mse") for s in range(8)]
+    runs += [make_run("natural", s, test_metric=[9, 3 + noise[s] + (-1) ** s], metric="mse") for s in range(8)]
+    first = verdicts(find_exhibit("verdicts"), [shown(runs)])[0]
+    table = columns(first)
+    assert list(table) == ["Task", "n", "classical", "natural"]
+    assert table["classical"][0].endswith(" better")
+    assert table["natural"][0].endswith(" undecided")
+    assert "1 better, 0 worse, 1 undecided" in first.notes[0]
+
+
+def test_the_path_of_the_proportions():
+    runs = [make_run("learn2mix", s, test_metric=[0.9, 0.5, 0.4, 0.3, 0.2]) for s in range(2)]
+    (block,) = views.proportions(find_exhibit("figure8"), [shown(runs, Panel("digits", length=4 / DIGITS.epochs))])
+    table = columns(block)
+    assert table["Start, %"] == ["62.5", "31.2", "6.2"]  # 300, 150 and 30 of 480
+    # towards 2/9, 3/9, 4/9, by 1 - exp(-0.4) at the end
+    moved = 1 - np.exp(-0.4)
+    expected = [
+        100 * (s + moved * (g - s)) for s, g in zip((0.625, 0.3125, 0.0625), (2 / 9, 3 / 9, 4 / 9), strict=True)
+    ]
+    assert table["E, %"] == [f"{value:.1f}" for value in expected]
+
+
+def test_controls_are_paired_by_seed():
+    runs = [make_run("learn2mix", s, test_metric=[9, 3 + s]) for s in range(3)]
+    runs += [make_run("yoked", s, test_metric=[9, 4 + 1.1 * s]) for s in range(3)]
+    (block,) = views.against_controls(find_exhibit("controls"), [shown(runs)])
+    table = columns(block)
+    assert table["learn2mix less"] == ["yoked"]
+    assert table["Test error, %"] == [f"{MINUS}110.00"]  # -1, -1.1, -1.2
+    half = scipy_stats.t.ppf(0.975, 2) * 0.1 / 3**0.5 * 100
+    assert table["95 % interval"][0] == f"{MINUS}{110 + half:.2f} to {MINUS}{110 - half:.2f}"
+
+
+def test_no_column_is_named_twice():
+    """The JSON has columns by their titles."""
+    runs = [make_run(method, s) for method in ("learn2mix", "classical", "natural") for s in range(2)]
+    for exhibit in EXHIBITS.values():
+        for block in exhibit.view(exhibit, [shown(runs)]):
+            assert len(columns(block)) == len(block.columns), (exhibit.name, block.title)
+
+
+def test_a_panel_without_runs_says_so():
+    for exhibit in EXHIBITS.values():
+        blocks = exhibit.view(exhibit, [Shown(exhibit.panels[0], None)])
+        assert all("no run is stored" in block.notes for block in blocks), exhibit.name
+
+
+# --- Making them ------------------------------------------------------------------------------------------------------
+
+SMALL = Exhibit(
+    "small",
+    "A small one",
+    (
+        Panel("digits", methods=("classical", Learn2Mix(mixing_rate=0.5))),
+        Panel("digits", {"batch_size": 64}, "batches of 64", ("classical",)),
+    ),
+    views.at_the_end,
+    of_paper=False,
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, reproduce(SMALL, folder=folder, seeds=2, fraction=0.05, workers=1)
+
+
+def test_runs_are_made_in_a_folder_a_variant_with_their_times(made):
+    folder, done = made
+    assert done.made == 6
+    assert {path.name for path in folder.iterdir()} == {"digits", "digits+batch_size=64"}
+    assert [one.summary.epochs for one in done.shown] == [3, 3]  # a twentieth of 60
+    steps = [one.summary.arms[0].stack("steps")[0, -1] for one in done.shown]
+    assert steps == [48, 24]
+    assert all(arm.step_seconds for one in done.shown for arm in one.summary.arms)
+
+
+def test_made_again_nothing_is_missing(made):
+    folder, done = made
+    again = reproduce(SMALL, folder=folder, seeds=2, fraction=0.05, workers=1)
+    assert again.made == 0
+    assert [run.key for run in again.runs] == [run.key for run in done.runs]
+
+
+def test_a_run_that_is_gone_is_made_again_alone(made):
+    folder, done = made
+    lost = done.runs[1]
+    (folder / "digits" / f"{lost.key}.parquet").unlink()
+    again = reproduce(SMALL, folder=folder, seeds=2, fraction=0.05, workers=1)
+    assert again.made == 1
+    assert np.array_equal(again.runs[1].curves["test_metric"], lost.curves["test_metric"])
+
+
+def test_what_is_stored_is_shown_at_the_longest_budget_packed_or_not(made):
+    folder, done = made
+    reproduce(SMALL, folder=folder, tasks=["digits"], seeds=1, fraction=0.02, workers=1)
+    Store(folder / "digits").pack()
+    found = reproduce(SMALL, folder=folder, stored_only=True)
+    assert found.made == 0
+    assert [one.fraction for one in found.shown] == [0.05, 0.05]
+    assert {run.key for run in found.runs} == {run.key for run in done.runs}
+
+
+def test_runs_of_other_methods_and_settings_are_not_shown(made):
+    folder, _ = made
+    other = Exhibit("other", "Other", (Panel("digits", methods=("classical", Learn2Mix(0.4))),), views.at_the_end)
+    found = reproduce(other, folder=folder, stored_only=True)
+    assert {run.settings["method"] for run in found.runs} == {"classical"}
+
+
+def test_nothing_stored_is_nothing_shown(tmp_path):
+    found = reproduce(SMALL, folder=tmp_path, stored_only=True)
+    assert [one.summary for one in found.shown] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["figure2", "figure3", "figure7", "figure8", "mixing-rate"])
+def test_figures_are_drawn(name, tmp_path):
+    runs = [
+        make_run(m, s, metric="mse" if name == "figure3" else "error")
+        for m in ("classical", "learn2mix")
+        for s in (0, 1)
+    ]
+    exhibit = find_exhibit(name)
+    path = tmp_path / "deeper" / "figure.png"
+    exhibit.plot(exhibit, [shown(runs, exhibit.panels[0]), Shown(exhibit.panels[0], None)], path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    exhibit.plot(exhibit, [Shown(exhibit.panels[0], None)], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()

@@ -1,0 +1,86 @@
+"""Tasks under other settings, methods under others, and the folders their runs go to."""
+
+import pytest
+import torch
+
+from learn2mix.bench.methods import Classical, Learn2Mix
+from learn2mix.bench.profiles import Exponential, Linear, Logarithmic, Step
+from learn2mix.bench.tasks import DIGITS
+from learn2mix.bench.variants import folder_name, vary, with_settings
+
+
+def test_what_is_not_given_stays():
+    assert vary("digits") == DIGITS
+    changed = vary("digits", learning_rate=0.5)
+    assert (changed.learning_rate, changed.batch_size, changed.profile) == (0.5, DIGITS.batch_size, DIGITS.profile)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "profile", "sizes"),
+    [
+        ("step", 5, Step(None, 0.2), [100, 100, 20, 20]),
+        ("linear", 4, Linear(0.25), [100, 75, 50, 25]),
+        # 1 - 0.8 ln 2 / ln 4 = 0.6, 1 - 0.8 ln 3 / ln 4 = 0.366
+        ("logarithmic", 5, Logarithmic(0.2), [100, 60, 36, 20]),
+        ("exponential", 8, Exponential(8), [100, 50, 25, 12]),
+        ("exponential", 1, Exponential(1), [100, 100, 100, 100]),
+    ],
+)
+def test_profiles_by_name(name, factor, profile, sizes):
+    found = vary("digits", profile=name, imbalance_factor=factor).profile
+    assert found == profile
+    assert found([100] * 4) == sizes
+    # a factor typed as 5.0 is the same setting, so that stored runs are found again
+    assert repr(vary("digits", profile=name, imbalance_factor=float(factor)).profile) == repr(found)
+
+
+def test_no_imbalance():
+    assert vary("digits", profile="none").profile is None
+
+
+def test_optimisers_by_name():
+    assert vary("digits", optimizer="rmsprop").optimizer is torch.optim.RMSprop
+
+
+def test_folders_are_told_apart_by_what_differs_and_only_by_that():
+    folders = {
+        folder_name(vary("digits")): {},
+        folder_name(vary("digits", batch_size=32, learning_rate=1e-3)): {},  # the task's own
+        folder_name(vary("digits", batch_size=16)): {},
+        folder_name(vary("digits", learning_rate=1e-5)): {},
+        folder_name(vary("digits", profile="none")): {},
+        folder_name(vary("digits", profile="step", imbalance_factor=2)): {},
+    }
+    assert list(folders) == [
+        "digits",
+        "digits+batch_size=16",
+        "digits+learning_rate=1e-05",
+        "digits+profile=none",
+        "digits+profile=step-minority-none-fraction-0.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"profile": "exponential"}, "a profile needs a factor"),
+        ({"imbalance_factor": 10}, "a factor a profile"),
+        ({"profile": "none", "imbalance_factor": 10}, "a profile needs a factor"),
+        ({"profile": "steep", "imbalance_factor": 10}, "no profile is called 'steep'; there are: step, linear"),
+        ({"profile": "step", "imbalance_factor": 0.5}, "the imbalance factor is 0.5; it must be at least 1"),
+        ({"profile": "step", "imbalance_factor": float("inf")}, "must be at least 1"),
+        ({"optimizer": "lion"}, "no optimiser is called 'lion'; there are: adam, adamw"),
+        ({"learning_rate": 0.0}, "the learning rate is 0.0; it must be above 0"),
+        ({"learning_rate": float("nan")}, "the learning rate is nan"),
+        ({"batch_size": 0}, "the batch size is 0; it must be at least 1"),
+    ],
+)
+def test_refusals(changes, says):
+    with pytest.raises(ValueError, match=says):
+        vary("digits", **changes)
+
+
+def test_settings_reach_the_methods_that_have_them():
+    assert with_settings("learn2mix", mixing_rate=0.3) == Learn2Mix(mixing_rate=0.3)
+    assert with_settings("learn2mix", mixing_rate=None) == Learn2Mix()
+    assert with_settings("classical", mixing_rate=0.3) == Classical()
