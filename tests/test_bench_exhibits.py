@@ -305,3 +305,23 @@ def test_figures_are_drawn(name, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
     exhibit.plot(exhibit, [Shown(exhibit.panels[0], None)], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_a_tuned_panel_is_tuned_once_and_then_made_with_what_was_chosen(tmp_path):
+    tuned = Exhibit(
+        "tuned", "Tuned", (Panel("digits", methods=("classical",), tuned=True),), views.tuned, of_paper=False
+    )
+    first = reproduce(tuned, folder=tmp_path, seeds=2, fraction=0.05, workers=1)
+    assert {path.name for path in tmp_path.iterdir()} == {"digits+tuned"}
+    trials = Store(tmp_path / "digits+tuned" / "trials").runs()
+    assert {run.settings["evaluate_on"] for run in trials} == {"validation"}
+    assert {run.settings["seed"] for run in trials}.isdisjoint({0, 1})
+    assert len(trials) >= 8 * 3
+    rate = first.runs[0].settings["method_settings"]["learning_rate"]
+    (block,) = tuned.view(tuned, first.shown)
+    assert columns(block)["Chosen"] == [f"learning_rate {rate:g}"]
+    assert any("8 trials a method at 15 epochs" in note for note in block.notes)
+    again = reproduce(tuned, folder=tmp_path, seeds=2, fraction=0.05, workers=1)
+    stored = reproduce(tuned, folder=tmp_path, stored_only=True)
+    assert (first.made, again.made, stored.made) == (2, 0, 0)
+    assert [run.key for run in stored.runs] == [run.key for run in first.runs]

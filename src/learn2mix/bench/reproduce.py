@@ -22,6 +22,7 @@ from learn2mix.bench.runner import find_method
 from learn2mix.bench.store import Store
 from learn2mix.bench.summary import summarise
 from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.tuning import SEEDS, Tuning, tune
 from learn2mix.bench.variants import with_settings
 
 EXHIBITS = {exhibit.name: exhibit for exhibit in (*PAPER, *STUDIES)}
@@ -34,7 +35,7 @@ CONTROLS = ("natural", "balanced")
 """What it takes to see what of a gain is learn2mix's own."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reproduction:
     """An exhibit with the figures of its runs.
 
@@ -48,10 +49,10 @@ class Reproduction:
     """
 
     exhibit: Exhibit
-    shown: list[Shown]
+    shown: list[Shown] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     timings: list[Mapping[str, Any]] = field(default_factory=list)
-    failures: Mapping[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
     made: int = 0
 
 
@@ -138,39 +139,80 @@ def reproduce(
         raise ValueError(
             f"fraction is {fraction}; it must be above 0 and at most 1, the part of the budget to train for"
         )
-    result = Reproduction(exhibit, [])
-    failures: dict[str, str] = {}
-    made = 0
+    how = _How(Path(folder), seeds, fraction, stored_only, data_dir, device, workers, watch, progress)
+    result = Reproduction(exhibit)
     for panel in chosen(exhibit, tasks):
         task = panel.varied()
         asked = panel.methods or methods or (*PAPERS_METHODS, *CONTROLS)
         arms = fitting(task, None if asked == ["all"] else asked, fraction * min(panel.length, 1.0))
-        store = Store(Path(folder) / panel.folder)
-        part = fraction
-        if stored_only:
-            runs, part = _stored(store, task, arms, panel)
-        else:
-            number = range(seeds or task.seeds)
-            done = compare(
-                [task],
-                arms,
-                number,
-                store=store,
-                budget=Budget(epochs=panel.epochs(fraction)),
-                data_dir=data_dir,
-                device=device,
-                workers=workers or fitting_workers([task]),
-                watch=watch,
-            )
-            runs, made = done.runs, made + done.made
-            failures |= done.failures
-            _time(store, task, arms, data_dir, device, progress)
-        timing = store.timing()
-        result.timings.extend([timing] if timing is not None else [])
-        result.runs.extend(runs)
-        found = summarise(runs, timing=timing).tasks[0] if runs else None
-        result.shown.append(Shown(panel, found, part, len(failures)))
-    return Reproduction(exhibit, result.shown, result.runs, result.timings, failures, made)
+        _add(result, panel, task, arms, how)
+    return result
+
+
+@dataclass(frozen=True)
+class _How:
+    """How runs are made; see :func:`reproduce`."""
+
+    folder: Path
+    seeds: int | None
+    fraction: float
+    stored_only: bool
+    data_dir: str | os.PathLike[str] | None
+    device: torch.device | str | None
+    workers: int | None
+    watch: Callable[[Event], None]
+    progress: Progress
+
+    def options(self, task: Task) -> dict[str, Any]:
+        """Return what comparing and tuning take alike."""
+        workers = self.workers or fitting_workers([task])
+        return {"data_dir": self.data_dir, "device": self.device, "workers": workers, "watch": self.watch}
+
+
+def _add(result: Reproduction, panel: Panel, task: Task, arms: list[Method], how: _How) -> None:
+    """Add a panel's runs and figures."""
+    store, words = Store(how.folder / panel.folder), ""
+    seeds = range(how.seeds or task.seeds)
+    if panel.tuned:
+        arms, words = _tuned(store.folder, task, arms, seeds, how)
+    if how.stored_only:
+        runs, part = _stored(store, task, arms, panel)
+        missing = 0
+    else:
+        budget = Budget(epochs=panel.epochs(how.fraction))
+        done = compare([task], arms, seeds, store=store, budget=budget, **how.options(task))
+        runs, part, missing = done.runs, how.fraction, len(done.failures)
+        result.made += done.made
+        result.failures |= done.failures
+        _time(store, task, arms, how)
+    timing = store.timing()
+    result.timings.extend([timing] if timing is not None else [])
+    result.runs.extend(runs)
+    found = summarise(runs, timing=timing).tasks[0] if runs else None
+    result.shown.append(Shown(panel, found, part, missing, words))
+
+
+def _tuned(folder: Path, task: Task, arms: Sequence[Method], reported: range, how: _How) -> tuple[list[Method], str]:
+    """Give the tuned methods, tuning them first if that is missing, and in words how many trials they had."""
+    place = folder / "tuned.json"
+    if not place.exists():
+        if how.stored_only:
+            return [], ""
+        # where a run is cheap enough for many seeds, so is a trial
+        seeds = SEEDS if task.seeds >= 20 else SEEDS[:1]
+        tune(task, arms, store=Store(folder / "trials"), seeds=seeds, reported=reported, **how.options(task)).save(
+            place
+        )
+    tuning = Tuning.load(place)
+    more = [f"{choice.method.name} {choice.extensions}" for choice in tuning.choices if choice.extensions]
+    edges = [choice.method.name for choice in tuning.choices if choice.edges]
+    words = (
+        f"Tuned on a tenth of the training set, held out, and on {len(tuning.seeds)} other seeds: {tuning.trials} trials a "
+        f"method at {tuning.budget['epochs']} epochs"
+    )
+    words += f", and where the best lay at an edge more: {', '.join(more)}." if more else "."
+    words += f" Still at an edge: {', '.join(edges)}." if edges else ""
+    return list(tuning.methods_for(task, reported)), words
 
 
 def _stored(store: Store, task: Task, arms: Sequence[Method], panel: Panel) -> tuple[list[Run], float]:
@@ -195,17 +237,12 @@ def _lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != "warmup_epochs"}
 
 
-def _time(
-    store: Store,
-    task: Task,
-    arms: Sequence[Method],
-    data_dir: str | os.PathLike[str] | None,
-    device: torch.device | str | None,
-    progress: Progress,
-) -> None:
+def _time(store: Store, task: Task, arms: Sequence[Method], how: _How) -> None:
     """Measure step times, if those stored lack a method."""
     stored = store.timing()
     names = {method.name: method for method in arms}
     if stored is None or not set(names) <= set(stored["seconds_per_step"]):
-        timing = clock.measure(task, list(names.values()), data_dir=data_dir, device=device, progress=progress)
+        timing = clock.measure(
+            task, list(names.values()), data_dir=how.data_dir, device=how.device, progress=how.progress
+        )
         store.put_timing(timing.to_json())

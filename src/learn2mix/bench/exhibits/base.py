@@ -34,6 +34,7 @@ class Panel:
         published: The paper's figures.
         length: The budget as a multiple of the task's E.
         remark: What a reader must know to compare it with the paper.
+        tuned: Whether every method gets a learning rate and a setting of its own, all by equally many trials.
         stand_in: Whether it stands in for another panel on a small machine, and is left out unless asked for.
     """
 
@@ -44,6 +45,7 @@ class Panel:
     published: Published = field(default_factory=dict)
     length: float = 1.0
     remark: str = ""
+    tuned: bool = False
     stand_in: bool = False
 
     def varied(self) -> Task:
@@ -53,7 +55,7 @@ class Panel:
     @property
     def folder(self) -> str:
         """The name of the folder of its runs."""
-        return folder_name(self.varied())
+        return folder_name(self.varied()) + ("+tuned" if self.tuned else "")
 
     @property
     def title(self) -> str:
@@ -74,12 +76,14 @@ class Shown:
         summary: Its figures, None where there is no run.
         fraction: The part of the panel's budget that was asked for.
         missing: How many of the runs that were asked for there are not.
+        tuning: How the methods were tuned, in words.
     """
 
     panel: Panel
     summary: TaskSummary | None
     fraction: float = 1.0
     missing: int = 0
+    tuning: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from learn2mix.bench.methods import Learn2Mix
 
 _PLAIN = ("classical", "learn2mix", "natural", "balanced")
 _CONTROLS = (*_PLAIN, "one-shot", "yoked", "learn2mix-weighted", "group-dro")
+_TUNED = (*_PLAIN, "learn2mix-weighted", "group-dro", "importance", "focal", "logit-adjusted")
 _RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _SMALL = ("digits", "mean-estimation", "wine-quality", "california-housing")
 
@@ -49,6 +50,17 @@ STUDIES = (
         "Why two regressions learn faster here than in the paper: standardising",
         (_joint("wine-quality"), _joint("california-housing")),
         views.beside_the_paper,
+        plots.by_epoch,
+        of_paper=False,
+    ),
+    Exhibit(
+        "tuned",
+        "Every method with a learning rate and setting of its own, from equally many trials",
+        (
+            *(Panel(task, label="tuned", methods=_TUNED, tuned=True) for task in _SMALL),
+            Panel("fashion-mnist", label="tuned, half the budget", methods=_TUNED, tuned=True, length=0.5),
+        ),
+        views.tuned,
         plots.by_epoch,
         of_paper=False,
     ),

@@ -42,6 +42,18 @@ def at_the_end(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     return [_block(one, lambda one, task: (tuple(results_table(task)), (headline(task),))) for one in shown]
 
 
+def tuned(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Give the results of tuned methods, and with what settings."""
+
+    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+        chosen = [next(iter(arm.runs.values())).settings["method_settings"] for arm in task.arms]
+        texts = tuple(", ".join(f"{name} {value:g}" for name, value in settings.items()) for settings in chosen)
+        first, *rest = results_table(task)
+        return (first, Column("Chosen", texts, numeric=False), *rest), (headline(task), one.tuning)
+
+    return [_block(one, table) for one in shown]
+
+
 def by_the_clock(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Read every method where classical has spent parts of its seconds, without and with preparation."""
     blocks = []
@@ -153,7 +165,8 @@ def _block(one: Shown, table: Table) -> Block:
     """Make a panel's block, with what holds for all views: its remark, what is missing, how a constant does."""
     if one.summary is None:
         return Block(one.panel.title, (), (_OPEN,))
-    columns, notes = table(one, one.summary)
+    columns, said = table(one, one.summary)
+    notes = tuple(note for note in said if note)
     whole = one.panel.epochs()
     spent = f"{one.summary.epochs:g} of {whole} epochs" if one.fraction < 1 else f"{whole} epochs"
     more = [
