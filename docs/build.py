@@ -14,9 +14,9 @@ import learn2mix.bench.methods
 import learn2mix.losses
 import learn2mix.policies  # noqa: F401  (importing a family registers its members)
 from learn2mix import registry
-from learn2mix.bench import stats, wording
+from learn2mix.bench.analysis import stats, wording
+from learn2mix.bench.analysis.figures import TaskSummary
 from learn2mix.bench.exhibits import Exhibit, Panel, views
-from learn2mix.bench.figures import TaskSummary
 
 INDEX = ROOT / "docs" / "methods" / "README.md"
 README = ROOT / "README.md"

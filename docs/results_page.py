@@ -1,10 +1,12 @@
 """The page of results, docs/results.md: every exhibit as Markdown, from the stored runs alone."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from build_tools import ROOT, short
 
+from learn2mix.bench.analysis.wording import MINUS
 from learn2mix.bench.exhibits import PAPER, STUDIES, Block, Exhibit
 from learn2mix.bench.reproduce import Reproduction, reproduce
 from learn2mix.bench.store import Store
@@ -32,6 +34,7 @@ def page() -> str:
         lacking += [f"{exhibit.name}: {s.panel.title}" for s in done.shown if s.summary is None]
         if there:
             parts.append(section(exhibit, exhibit.view(exhibit, there)))
+    parts.append(order())
     parts.append("## What was not run\n\n" + "\n".join(f"- {name}" for name in lacking) + "\n")
     parts.append(origins())
     return "\n".join(parts)
@@ -69,6 +72,30 @@ def table(block: Block) -> str:
     cells = zip(*(column.cells for column in block.columns), strict=True)
     lines = [[column.title for column in block.columns], rules, *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def order() -> str:
+    """Say how well the curriculum's order agrees with difficulty."""
+    found = json.loads((RESULTS / "order.json").read_text())
+    tasks = [name for name in found if name != "made"]
+    lines = [
+        "## Whether the curriculum orders by difficulty\n",
+        "Rank correlation (Spearman) of its order with the loss of the network that ordered, of another network, and of what "
+        "comes of scores taken in a shuffled order and used as if in the set's own, as in the authors' code.",
+        "`python benchmarks/order.py`\n",
+        "| Task | n | " + " | ".join(found[tasks[0]]) + " |",
+        "| --- | ---: |" + " ---: |" * len(found[tasks[0]]),
+    ]
+    for name in tasks:
+        cells = [_correlation(values) for values in found[name].values()]
+        lines.append(f"| {name} | {next(iter(found[name].values()))['n']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _correlation(values: dict[str, float | None]) -> str:
+    mean, low, high = values["mean"], values["low"], values["high"]
+    half = f" ± {(high - low) / 2:.3f}" if low is not None and high is not None else ""
+    return f"{mean:.3f}{half}".replace("-", MINUS)
 
 
 def origins() -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench_toys import global_random_state
-from learn2mix.bench.augment import Augmentation
+from learn2mix.bench.data.augment import Augmentation
 from learn2mix.bench.tasks import CIFAR10, CIFAR10_MOBILENET, CIFAR100_MOBILENET
 
 OFF = {"flip": 0.0, "rotation": 0.0, "jitter": 0.0, "padding": 0, "erase": 0.0}

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from bench_toys import SIZES, blobs, toy, toy_data, toy_job
 from learn2mix import registry
-from learn2mix.bench import profiles, seeds
+from learn2mix.bench import seeds
 from learn2mix.bench.budget import Budget
-from learn2mix.bench.data import Data, Examples
+from learn2mix.bench.data import Data, Examples, profiles
 from learn2mix.bench.methods import (
     Classical,
     Curriculum,

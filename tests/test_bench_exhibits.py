@@ -6,16 +6,16 @@ from scipy import stats as scipy_stats
 
 from bench_support import make_run, make_timing
 from learn2mix import registry
+from learn2mix.bench.analysis.stats import Estimate
+from learn2mix.bench.analysis.summary import summarise
+from learn2mix.bench.analysis.wording import MINUS, NONE
 from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown, views
 from learn2mix.bench.exhibits.published import TABLE_1, TABLE_2
 from learn2mix.bench.exhibits.verdicts import at_equal_cost, verdicts
 from learn2mix.bench.methods import Learn2Mix
 from learn2mix.bench.reproduce import EXHIBITS, chosen, find_exhibit, fitting, reproduce
-from learn2mix.bench.stats import Estimate
 from learn2mix.bench.store import Store
-from learn2mix.bench.summary import summarise
 from learn2mix.bench.tasks import DIGITS
-from learn2mix.bench.wording import MINUS, NONE
 
 TASKS = {entry.name for entry in registry.entries("task")}
 
@@ -178,12 +178,14 @@ def test_verdicts_name_who_is_better_and_count():
     runs = [make_run("learn2mix", s, test_metric=[9, 3 + noise[s]], metric="mse") for s in range(8)]
     runs += [make_run("classical", s, test_metric=[9, 5], metric="mse") for s in range(8)]
     runs += [make_run("natural", s, test_metric=[9, 3 + noise[s] + (-1) ** s], metric="mse") for s in range(8)]
-    first = verdicts(find_exhibit("verdicts"), [shown(runs)])[0]
+    counted, first, *_ = verdicts(find_exhibit("verdicts"), [shown(runs)])
     table = columns(first)
     assert list(table) == ["Task", "n", "classical", "natural"]
     assert table["classical"][0].endswith(" better")
     assert table["natural"][0].endswith(" undecided")
-    assert "1 better, 0 worse, 1 undecided" in first.notes[0]
+    title = "The test metric after equally many epochs"
+    assert columns(counted)["Against"] == ["classical", "natural"]
+    assert columns(counted)[title] == ["1 better", "1 undecided"]
 
 
 def test_the_path_of_the_proportions():

@@ -12,9 +12,8 @@ import torch
 
 from bench_toys import LOCAL_DATA, needs_local_data
 from hub_support import write_splits
-from learn2mix.bench import cache
-from learn2mix.bench.data import Data, Examples
-from learn2mix.bench.images import flattened, load_images, normalised
+from learn2mix.bench.data import Data, Examples, cache
+from learn2mix.bench.data.images import flattened, load_images, normalised
 from learn2mix.bench.tasks import CIFAR10, CIFAR100, FASHION_MNIST, IMAGENETTE, MNIST
 
 

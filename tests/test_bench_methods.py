@@ -261,7 +261,7 @@ def test_curriculum_rehearses_without_its_first_network():
 
 def test_curriculum_learns_what_is_easy():
     job = toy_job(learning_rate=0.05)
-    teacher = Curriculum(warmup_epochs=30)._teacher(job)
+    teacher = Curriculum(warmup_epochs=30).teacher(job)
     scores = difficulty(teacher, job.train, cross_entropy)
     wrong = teacher(job.train.x).argmax(dim=1) != job.train.y
     assert 0 < wrong.float().mean() < 0.3

@@ -11,6 +11,7 @@ from torch import nn
 from bench_toys import global_random_state
 from learn2mix.bench import seeds
 from learn2mix.bench.data import Data, Examples
+from learn2mix.bench.data.pixels import Pixels, unit_range
 from learn2mix.bench.models import (
     TransformerClassifier,
     autoencoder,
@@ -21,7 +22,6 @@ from learn2mix.bench.models import (
     resnet18,
     sinusoids,
 )
-from learn2mix.bench.pixels import Pixels, unit_range
 from learn2mix.bench.runner import run
 from learn2mix.bench.tasks import (
     CIFAR10,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_toys import global_random_state
-from learn2mix.bench import profiles
+from learn2mix.bench.data import profiles
 
 MNIST = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 IMAGENETTE = [963, 955, 993, 858, 941, 956, 961, 931, 951, 960]

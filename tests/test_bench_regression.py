@@ -14,12 +14,12 @@ from scipy import stats
 
 from bench_toys import LOCAL_DATA, needs_local_data, toy, toy_data
 from learn2mix.bench.data import Data, Examples
-from learn2mix.bench.images import flattened
+from learn2mix.bench.data.images import flattened
+from learn2mix.bench.data.profiles import Step
+from learn2mix.bench.data.tables import columns, read_table, regression, standardised
 from learn2mix.bench.methods import Classical, Natural
 from learn2mix.bench.models import autoencoder
-from learn2mix.bench.profiles import Step
 from learn2mix.bench.runner import make_ready, run, split
-from learn2mix.bench.tables import columns, read_table, regression, standardised
 from learn2mix.bench.tasks import (
     CALIFORNIA_HOUSING,
     CIFAR10_RECONSTRUCTION,

@@ -9,10 +9,10 @@ from scipy import stats as reference
 
 from bench_support import make_run, make_timing
 from browser_support import browser, needs_browser
-from learn2mix.bench.charts import chart_data
+from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.report import page, write_report
+from learn2mix.bench.report.charts import chart_data
 from learn2mix.bench.store import Store
-from learn2mix.bench.summary import summarise
 
 NASTY = '</script><b onclick=alert(1)>x</b><img src=x onerror=alert(1)> %{x} &amp; "q" \''
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from learn2mix.bench.stats import (
+from learn2mix.bench.analysis.stats import (
     Estimate,
     Reached,
     bootstrap_interval,

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_support import BATCH_SIZE, STEPS_PER_EPOCH, make_run, make_timing
-from learn2mix.bench.page_tables import final_table, overview, reading_tables
-from learn2mix.bench.quantities import QUANTITIES, reversed_shares
-from learn2mix.bench.ranking import opponents, rank
-from learn2mix.bench.readings import read
+from learn2mix.bench.analysis.quantities import QUANTITIES, reversed_shares
+from learn2mix.bench.analysis.ranking import opponents, rank
+from learn2mix.bench.analysis.readings import read
+from learn2mix.bench.analysis.summary import summarise
+from learn2mix.bench.analysis.wording import cost_table, headline, results_table
 from learn2mix.bench.report import page
-from learn2mix.bench.summary import summarise
-from learn2mix.bench.wording import cost_table, headline, results_table
+from learn2mix.bench.report.tables import final_table, overview, reading_tables
 
 
 def falling(*ends):

@@ -7,10 +7,10 @@ import torch
 
 from bench_toys import LOCAL_DATA, needs_local_data
 from hub_support import write_splits
+from learn2mix.bench.data.text import load_texts, words_of
 from learn2mix.bench.runner import split
 from learn2mix.bench.tasks import IMDB, IMDB_200
 from learn2mix.bench.tasks.imdb import WORDS
-from learn2mix.bench.text import load_texts, words_of
 
 TRAIN = ["A good, GOOD film.<br /><br />Good!", "bad film; a rare word", "", "the film the the"]
 TEST = ["good good bad", "a word of another kind"]

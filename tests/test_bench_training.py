@@ -24,8 +24,8 @@ from bench_toys import (
     toy_job,
 )
 from learn2mix import registry
-from learn2mix.bench import clock, profiles, seeds
-from learn2mix.bench.data import Data, Examples
+from learn2mix.bench import clock, seeds
+from learn2mix.bench.data import Data, Examples, profiles
 from learn2mix.bench.methods import Balanced, Classical, Curriculum, Learn2Mix, Method, Natural, Smote
 from learn2mix.bench.methods.base import shuffled
 from learn2mix.bench.runner import exact_arithmetic, find_method, make_ready, run, split

@@ -9,12 +9,12 @@ import pytest
 
 from bench_toys import assert_same_curves, toy, toy_data
 from learn2mix import registry
+from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.compare import compare
 from learn2mix.bench.methods import Classical, Curriculum, Focal, Learn2Mix, Yoked
 from learn2mix.bench.methods.tuned import Tuned
 from learn2mix.bench.runner import make_ready, run
 from learn2mix.bench.store import Store
-from learn2mix.bench.summary import summarise
 
 
 @pytest.fixture

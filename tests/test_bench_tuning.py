@@ -16,6 +16,7 @@ from torch import nn
 import bench_toys
 from bench_toys import toy, toy_data
 from learn2mix.bench import tuning
+from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.compare import Comparison, compare
 from learn2mix.bench.data import Data
@@ -25,7 +26,6 @@ from learn2mix.bench.plan import Shelf, plan
 from learn2mix.bench.record import Run
 from learn2mix.bench.runner import run
 from learn2mix.bench.store import Store
-from learn2mix.bench.summary import summarise
 from learn2mix.bench.tuning import Choice, Trial, Tuning, tune
 
 

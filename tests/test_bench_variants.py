@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from learn2mix.bench.data.profiles import Exponential, Linear, Logarithmic, Step
 from learn2mix.bench.methods import Classical, Learn2Mix
-from learn2mix.bench.profiles import Exponential, Linear, Logarithmic, Step
 from learn2mix.bench.tasks import DIGITS
 from learn2mix.bench.variants import folder_name, vary, with_settings
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def load_build():
+    if str(DOCS) not in sys.path:
+        sys.path.insert(0, str(DOCS))  # the build's own parts lie beside it
     spec = importlib.util.spec_from_file_location("index", DOCS / "build.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from learn2mix import Mixer
 from learn2mix.bench import theory
-from learn2mix.bench.quadratics import QuadraticGroups, descend
 from learn2mix.bench.theory import (
-    TO_THE_FLATTER,
-    TO_THE_STEEPER,
+    QuadraticGroups,
     advantage,
     contraction_rate,
+    descend,
     final_rate,
     helpful_mixing_rates,
     largest_mixing_rate,
     nearer,
     proportions_bound,
 )
+from learn2mix.bench.theory.propositions import TO_THE_FLATTER, TO_THE_STEEPER
 from learn2mix.policies import Learn2Mix, State
 
 PICTURE = Path(__file__).parents[1] / "docs" / "theory.svg"

@@ -49,7 +49,7 @@ def publish_exhibit(done: Reproduction, folder: Path, as_json: bool) -> None:
 
 def publish(runs: Sequence[Run], timing: Any, page: Path, as_json: bool, **facts: Any) -> None:
     """Write the report and print the same figures."""
-    from learn2mix.bench import wording
+    from learn2mix.bench.analysis import wording
     from learn2mix.bench.report import write_report
 
     summary = write_report(runs, page, timing=timing, failures=facts.get("failures"))

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from learn2mix.bench.analysis.wording import Column
     from learn2mix.bench.compare import Event
-    from learn2mix.bench.wording import Column
 
 
 def show(console: Console, *lines: str) -> None:

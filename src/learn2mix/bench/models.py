@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from learn2mix.bench.pixels import Pixels
+from learn2mix.bench.data.pixels import Pixels
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Module:

@@ -12,6 +12,7 @@ import torch
 
 from learn2mix import registry
 from learn2mix.bench import clock
+from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.compare import Event, compare, fitting_workers, ignore
 from learn2mix.bench.data import Progress, quiet
@@ -20,7 +21,6 @@ from learn2mix.bench.methods.base import Method
 from learn2mix.bench.record import Run
 from learn2mix.bench.runner import find_method
 from learn2mix.bench.store import Store
-from learn2mix.bench.summary import summarise
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.tuning import SEEDS, Tuning, tune
 from learn2mix.bench.variants import with_settings

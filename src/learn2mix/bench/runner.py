@@ -15,10 +15,10 @@ import torch
 
 from learn2mix import registry
 from learn2mix.bench import methods as _methods  # noqa: F401  (registers them)
-from learn2mix.bench import profiles, provenance, seeds
+from learn2mix.bench import provenance, seeds
 from learn2mix.bench import tasks as _tasks  # noqa: F401  (registers them)
 from learn2mix.bench.budget import Budget
-from learn2mix.bench.data import Data, Examples, Progress, quiet
+from learn2mix.bench.data import Data, Examples, Progress, profiles, quiet
 from learn2mix.bench.methods.base import Job, Method
 from learn2mix.bench.record import Run
 from learn2mix.bench.tasks.base import Task

@@ -96,15 +96,16 @@ class Store:
         Raises:
             ValueError: A file is damaged; then nothing is changed.
         """
+        if not self._files():
+            return len(self._bundled())
         with self._lock("pack"):
             # the files first: one that is written while the others are read stays where it is
             files, runs = self._files(), self.runs()
-            if files:
-                content = bundled(runs)
-                unbundled(content, self.folder / _BUNDLE)  # raises, rather than that a run should be lost
-                write_whole(self.folder / _BUNDLE, content)
-                for path in files:
-                    path.unlink()
+            content = bundled(runs)
+            unbundled(content, self.folder / _BUNDLE)  # raises, rather than that a run should be lost
+            write_whole(self.folder / _BUNDLE, content)
+            for path in files:
+                path.unlink(missing_ok=True)
         return len(runs)
 
     def _files(self) -> list[Path]:

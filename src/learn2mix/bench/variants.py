@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from learn2mix.bench.data.profiles import named
 from learn2mix.bench.methods.base import Method
-from learn2mix.bench.profiles import named
 from learn2mix.bench.runner import find_method, find_task
 from learn2mix.bench.tasks.base import Task
 
@@ -34,7 +34,7 @@ def vary(
 
     Args:
         task: The task, or its name.
-        profile: The imbalance of its training set, by name, see :func:`learn2mix.bench.profiles.named`; ``"none"`` leaves
+        profile: The imbalance of its training set, by name, see :func:`learn2mix.bench.data.profiles.named`; ``"none"`` leaves
             the set as it is.
         imbalance_factor: How many times rarer the rarest groups become, at least 1; with a profile.
         optimizer: One of :data:`OPTIMIZERS`.

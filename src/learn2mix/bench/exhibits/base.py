@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from learn2mix.bench.figures import TaskSummary
+from learn2mix.bench.analysis.figures import TaskSummary
+from learn2mix.bench.analysis.stats import Estimate
+from learn2mix.bench.analysis.wording import Column
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.runner import find_task
-from learn2mix.bench.stats import Estimate
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.variants import folder_name, vary
-from learn2mix.bench.wording import Column
 
 FRACTIONS = (0.25, 0.5, 1.0)
 """The parts of the budget E at which figures are read."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from learn2mix.bench.analysis.figures import Arm, TaskSummary
+from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve
+from learn2mix.bench.analysis.stats import half_widths
+from learn2mix.bench.analysis.summary import FOCUS
+from learn2mix.bench.analysis.wording import scale_of
 from learn2mix.bench.exhibits.base import Exhibit, Shown
-from learn2mix.bench.figures import Arm, TaskSummary
-from learn2mix.bench.quantities import QUANTITIES, Quantity, curve
-from learn2mix.bench.stats import half_widths
-from learn2mix.bench.summary import FOCUS
-from learn2mix.bench.wording import scale_of
 
 _PRIMARY, _WORST = QUANTITIES[0], QUANTITIES[1]
 _TRAINING = next(quantity for quantity in QUANTITIES if quantity.name == "train_metric")

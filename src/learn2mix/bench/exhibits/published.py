@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.exhibits.base import Published
-from learn2mix.bench.stats import Estimate
 
 RUNS = 5
 """How many runs the paper's means are of."""

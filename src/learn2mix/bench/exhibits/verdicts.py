@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from learn2mix.bench import readings, stats
+from learn2mix.bench.analysis import readings, stats
+from learn2mix.bench.analysis.figures import Arm, TaskSummary
+from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve
+from learn2mix.bench.analysis.stats import Estimate
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, verdict
+from learn2mix.bench.analysis.wording import NONE, Column, Scale, capital, scale_of
 from learn2mix.bench.exhibits.base import Block, Exhibit, Shown
-from learn2mix.bench.figures import Arm, TaskSummary
-from learn2mix.bench.quantities import QUANTITIES, Quantity, curve
-from learn2mix.bench.stats import Estimate
-from learn2mix.bench.summary import FOCUS, REFERENCE, verdict
-from learn2mix.bench.wording import NONE, Column, Scale, capital, scale_of
 
 _PRIMARY, _WORST = QUANTITIES[0], QUANTITIES[1]
 
@@ -23,7 +23,7 @@ class _Cost:
 
     Args:
         title: What it is called.
-        axis: What is counted, one of :data:`learn2mix.bench.figures.AXES`.
+        axis: What is counted, one of :data:`learn2mix.bench.analysis.figures.AXES`.
         prepared: Whether preparation counts.
         quantity: What is compared.
     """
@@ -53,7 +53,7 @@ def at_equal_cost(
     Args:
         ours: The runs of one method.
         theirs: Those of another.
-        axis: What cost is counted in, one of :data:`learn2mix.bench.figures.AXES`.
+        axis: What cost is counted in, one of :data:`learn2mix.bench.analysis.figures.AXES`.
         prepared: Whether preparation counts.
         quantity: What is compared; smaller is better.
 
@@ -81,43 +81,58 @@ def verdicts(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     there = [(one, one.summary) for one in shown if one.summary is not None and one.summary.row(FOCUS) is not None]
     methods = list(dict.fromkeys(arm.method for _, task in there for arm in task.arms if arm.method != FOCUS))
     methods.sort(key=lambda method: (method != REFERENCE, method))
-    return (
-        [_table(cost, there, methods) for cost in _COSTS]
-        if there
-        else [Block(exhibit.title, (), ("no run is stored",))]
+    if not there:
+        return [Block(exhibit.title, (), ("no run is stored",))]
+    judged = {cost: _judge(cost, there, methods) for cost in _COSTS}
+    return [_count(judged, there, methods), *(_table(cost, judged[cost], there, methods) for cost in _COSTS)]
+
+
+Judged = dict[tuple[int, str], tuple[Estimate | None, str]]
+
+
+def _judge(cost: _Cost, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Judged:
+    """Compare learn2mix with each method on each task; verdicts take Holm's adjustment over all of them."""
+    found = {(i, method): _difference(task, method, cost) for i, (_, task) in enumerate(there) for method in methods}
+    tested = {key: estimate.p for key, estimate in found.items() if estimate is not None and estimate.p is not None}
+    adjusted = dict(zip(tested, stats.holm(list(tested.values())), strict=True))
+    return {key: (e, "" if e is None else verdict(e, adjusted.get(key))) for key, e in found.items()}
+
+
+def _count(judged: dict[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
+    """Count the verdicts over tasks, a row a method."""
+    columns = [Column("Against", tuple(methods), numeric=False)]
+    for cost, cells in judged.items():
+        texts = []
+        for method in methods:
+            said = [cells[i, method][1] for i in range(len(there))]
+            counts = [f"{said.count(word)} {word}" for word in ("better", "worse", "undecided") if word in said]
+            texts.append(", ".join(counts) or NONE)
+        columns.append(Column(cost.title, tuple(texts), numeric=False))
+    return Block(
+        f"Tasks on which {FOCUS} is better, worse or undecided",
+        tuple(columns),
+        (f"Over {len(there)} tasks; a task without runs of both is not counted. Undecided does not mean equal.",),
     )
 
 
-def _table(cost: _Cost, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
-    differences = {
-        (i, method): _difference(task, method, cost) for i, (_, task) in enumerate(there) for method in methods
-    }
-    tested = [key for key, found in differences.items() if found is not None and found.p is not None]
-    p_values = stats.holm(
-        [found.p for key in tested if (found := differences[key]) is not None and found.p is not None]
-    )
-    adjusted = dict(zip(tested, p_values, strict=True))
+def _table(cost: _Cost, judged: Judged, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
     columns = [
         Column("Task", tuple(_named(one) for one, _ in there), numeric=False),
         Column("n", tuple(str(max(row.n for row in task.rows)) for _, task in there)),
     ]
-    counts = {"better": 0, "worse": 0, "undecided": 0}
     for method in methods:
-        cells = []
-        for i, (_, task) in enumerate(there):
-            found = differences[i, method]
-            said = verdict(found, adjusted.get((i, method))) if found is not None else ""
-            if said in counts:
-                counts[said] += 1
-            cells.append(NONE if found is None else _cell(found, said, scale_of(task)))
-        columns.append(Column(method, tuple(cells)))
-    total = ", ".join(f"{number} {said}" for said, number in counts.items())
+        cells = (judged[i, method] for i in range(len(there)))
+        texts = (
+            NONE if found is None else _cell(found, said, scale_of(task))
+            for (found, said), (_, task) in zip(cells, there, strict=True)
+        )
+        columns.append(Column(method, tuple(texts)))
     return Block(
         cost.title,
         tuple(columns),
         (
             f"{capital(FOCUS)} less each method, mean over seeds; below zero {FOCUS} is better. Verdicts take Holm's "
-            f"adjustment over the table: {total}. Both are read where the cheaper of the two ends.",
+            "adjustment over the table. Both are read where the cheaper of the two ends.",
         ),
     )
 

@@ -8,13 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from learn2mix.bench import readings, stats
-from learn2mix.bench.exhibits.base import FRACTIONS, Block, Exhibit, Shown
-from learn2mix.bench.figures import Arm, Row, TaskSummary
-from learn2mix.bench.quantities import QUANTITIES, curve
-from learn2mix.bench.stats import Estimate
-from learn2mix.bench.summary import FOCUS, verdict
-from learn2mix.bench.wording import (
+from learn2mix.bench.analysis import readings, stats
+from learn2mix.bench.analysis.figures import Arm, Row, TaskSummary
+from learn2mix.bench.analysis.quantities import QUANTITIES, curve
+from learn2mix.bench.analysis.stats import Estimate
+from learn2mix.bench.analysis.summary import FOCUS, verdict
+from learn2mix.bench.analysis.wording import (
     NONE,
     Column,
     Scale,
@@ -27,6 +26,7 @@ from learn2mix.bench.wording import (
     with_unit,
     written,
 )
+from learn2mix.bench.exhibits.base import FRACTIONS, Block, Exhibit, Shown
 
 _OPEN = "no run is stored"
 _CONTROLS = ("classical", "natural", "balanced", "one-shot", "yoked", "learn2mix-weighted", "group-dro")

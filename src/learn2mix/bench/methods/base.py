@@ -171,7 +171,7 @@ class ShuffledFeed:
         seed: int,
         share: Callable[[int], float] = everything,
     ) -> None:
-        self._ranking = ranking
+        self.ranking = ranking
         self._batch_size = batch_size
         self._steps = steps
         self._share = share
@@ -181,11 +181,11 @@ class ShuffledFeed:
 
     def epoch(self) -> Iterator[Tensor]:
         """Go through the epoch's batches: indices (M,)."""
-        pool = max(1, int(self._share(self._epoch) * len(self._ranking)))
+        pool = max(1, int(self._share(self._epoch) * len(self.ranking)))
         needed = self._steps * self._batch_size
         passes = [torch.randperm(pool, generator=self._generator) for _ in range(-(-needed // pool))]
-        positions = torch.cat(passes)[:needed].to(self._ranking.device)
-        yield from self._ranking[positions].view(self._steps, self._batch_size)
+        positions = torch.cat(passes)[:needed].to(self.ranking.device)
+        yield from self.ranking[positions].view(self._steps, self._batch_size)
 
     def observe(self, losses: Tensor, groups: Tensor) -> None:
         """Take no notice."""

@@ -36,7 +36,7 @@ class Curriculum(Method):
 
     def prepare(self, job: Job) -> Arm:
         """Train the first network and rank the training set with it."""
-        teacher = self._teacher(job)
+        teacher = self.teacher(job)
         with job.preparation.counting(teacher):
             easiest_first = difficulty(teacher, job.train, job.task.loss, job.chunk).argsort(stable=True)
         feed = ShuffledFeed(
@@ -48,7 +48,8 @@ class Curriculum(Method):
         """Rank with an untrained network."""
         return replace(self, warmup_epochs=0)
 
-    def _teacher(self, job: Job) -> nn.Module:
+    def teacher(self, job: Job) -> nn.Module:
+        """Train the first network; its work counts as the job's preparation."""
         arm = Arm(job.train, shuffled(job, job.train), job.task.loss)
         trainer = job.trainer(arm, work=job.preparation, purpose="teacher")
         for epoch in range(self.warmup_epochs):

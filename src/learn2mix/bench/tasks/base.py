@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from learn2mix import registry
 from learn2mix.bench.data import Data, Progress, quiet
-from learn2mix.bench.profiles import Profile
+from learn2mix.bench.data.profiles import Profile
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
 """Takes outputs (n, ...) and targets (n, ...), returns one number an example, (n,)."""

@@ -6,11 +6,11 @@ import os
 
 from torch import nn
 
-from learn2mix.bench.augment import Augmentation
 from learn2mix.bench.data import Data, Progress, quiet
-from learn2mix.bench.images import load_images
+from learn2mix.bench.data.augment import Augmentation
+from learn2mix.bench.data.images import load_images
+from learn2mix.bench.data.pixels import Pixels
 from learn2mix.bench.models import large_lenet
-from learn2mix.bench.pixels import Pixels
 from learn2mix.bench.tasks.base import Task, add
 
 # Mean and standard deviation of the training pixels, red, green and blue, as the authors' code has them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from learn2mix.bench.augment import Augmentation
+from learn2mix.bench.data.augment import Augmentation
 from learn2mix.bench.models import mobilenet_v3_small
 from learn2mix.bench.tasks.base import Task, add
 from learn2mix.bench.tasks.cifar100 import PROFILE, load

@@ -6,8 +6,8 @@ import os
 from functools import partial
 
 from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.data.profiles import Exponential
 from learn2mix.bench.models import mlp
-from learn2mix.bench.profiles import Exponential
 from learn2mix.bench.tasks.base import Task, add
 
 

@@ -6,9 +6,9 @@ import os
 from functools import partial
 
 from learn2mix.bench.data import Data, Progress, quiet
-from learn2mix.bench.images import flattened, load_images
+from learn2mix.bench.data.images import flattened, load_images
+from learn2mix.bench.data.profiles import Step
 from learn2mix.bench.models import autoencoder
-from learn2mix.bench.profiles import Step
 from learn2mix.bench.tasks.base import MSE, Task, add, squared_error
 
 

@@ -7,10 +7,10 @@ import os
 from torch import nn
 
 from learn2mix.bench.data import Data, Progress, quiet
-from learn2mix.bench.images import load_images
+from learn2mix.bench.data.images import load_images
+from learn2mix.bench.data.pixels import Pixels
+from learn2mix.bench.data.profiles import Linear
 from learn2mix.bench.models import resnet18
-from learn2mix.bench.pixels import Pixels
-from learn2mix.bench.profiles import Linear
 from learn2mix.bench.tasks.base import Task, add
 
 # Mean and standard deviation of ImageNet's training pixels, red, green and blue, as the authors' code has them.

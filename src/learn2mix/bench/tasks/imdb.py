@@ -6,10 +6,10 @@ import os
 from functools import partial
 
 from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.data.profiles import Step
+from learn2mix.bench.data.text import load_texts
 from learn2mix.bench.models import TransformerClassifier
-from learn2mix.bench.profiles import Step
 from learn2mix.bench.tasks.base import Task, add
-from learn2mix.bench.text import load_texts
 
 # As many as the 50,000 reviews have words that occur twice, and the two special ids.
 WORDS = 68_098

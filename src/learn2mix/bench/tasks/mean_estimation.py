@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 
 from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.data.profiles import Given
+from learn2mix.bench.data.tables import regression
 from learn2mix.bench.models import mlp
-from learn2mix.bench.profiles import Given
-from learn2mix.bench.tables import regression
 from learn2mix.bench.tasks.base import MSE, Task, add, squared_error
 
 _ROWS = 2000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from learn2mix.bench.data import Data, Progress, quiet
-from learn2mix.bench.images import load_images, normalised
+from learn2mix.bench.data.images import load_images, normalised
 from learn2mix.bench.models import lenet5
 from learn2mix.bench.tasks.base import Task, add
 

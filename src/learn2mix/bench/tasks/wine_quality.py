@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.data.profiles import Step
+from learn2mix.bench.data.tables import columns, read_table, regression, standardised
 from learn2mix.bench.models import mlp
-from learn2mix.bench.profiles import Step
-from learn2mix.bench.tables import columns, read_table, regression, standardised
 from learn2mix.bench.tasks.base import MSE, Task, add, squared_error
 
 _URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/wine-quality/winequality-{}.csv"

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2mix.bench import stats
-from learn2mix.bench.figures import AXES, Arm, Column, Summary, TaskSummary, finite
-from learn2mix.bench.page_tables import quantity_scale
-from learn2mix.bench.quantities import PRIMARY, Quantity, curve
-from learn2mix.bench.ranking import Standing, method_names
-from learn2mix.bench.stats import Estimate
-from learn2mix.bench.summary import FOCUS, REFERENCE
-from learn2mix.bench.wording import capital, scale_of
+from learn2mix.bench.analysis import stats
+from learn2mix.bench.analysis.figures import AXES, Arm, Column, Summary, TaskSummary, finite
+from learn2mix.bench.analysis.quantities import PRIMARY, Quantity, curve
+from learn2mix.bench.analysis.ranking import Standing, method_names
+from learn2mix.bench.analysis.stats import Estimate
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
+from learn2mix.bench.analysis.wording import capital, scale_of
+from learn2mix.bench.report.tables import quantity_scale
 
 # Colours that stay apart for colour-blind readers (after Okabe and Ito, then Tol), on a light and on a dark ground, so
 # that a method looks the same in every chart. A method that is not named here takes one of the spare ones, dashed.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from learn2mix.bench.figures import Arm, TaskSummary
+from learn2mix.bench.analysis.figures import Arm, TaskSummary
 from learn2mix.bench.record import Run
 
 _SHOWN_VALUES = 4

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from learn2mix import metrics
-from learn2mix.bench import stats
-from learn2mix.bench.figures import AXES, Arm, Row, Summary, TaskSummary
-from learn2mix.bench.quantities import QUANTITIES, Quantity, curve, recorded
+from learn2mix.bench.analysis import stats
+from learn2mix.bench.analysis.figures import AXES, Arm, Row, Summary, TaskSummary
+from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve, recorded
+from learn2mix.bench.analysis.stats import Estimate, Reached
 from learn2mix.bench.record import Run
-from learn2mix.bench.stats import Estimate, Reached
 
 REFERENCE = "classical"
 FOCUS = "learn2mix"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from learn2mix.bench.quadratics import STEP_SIZE, QuadraticGroups, descend
+from learn2mix.bench.theory.quadratics import STEP_SIZE, QuadraticGroups, descend
 from learn2mix.checks import Range, brief, number, whole_number
 from learn2mix.policies import Learn2Mix
 

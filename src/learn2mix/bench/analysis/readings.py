@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2mix.bench import stats
-from learn2mix.bench.figures import Arm, Column, TaskSummary
-from learn2mix.bench.stats import Estimate
+from learn2mix.bench.analysis import stats
+from learn2mix.bench.analysis.figures import Arm, Column, TaskSummary
+from learn2mix.bench.analysis.stats import Estimate
 
 FRACTIONS = (0.25, 0.5, 1.0)
 _SLACK = 1e-6  # curves are float32: a point that misses a mark by rounding alone is on it
@@ -20,7 +20,7 @@ class Reading:
     """One method's primary metric on the way.
 
     Args:
-        name: See :class:`~learn2mix.bench.figures.Arm`.
+        name: See :class:`~learn2mix.bench.analysis.figures.Arm`.
         at: The metric by each of :data:`FRACTIONS` of the budget; None where the method's runs end earlier, or where
             the unit was not measured for it.
         ends: Where its runs end, as a share of the budget; None where the unit was not measured for it.
@@ -39,7 +39,7 @@ def read(task: TaskSummary, *, axis: str = "epochs", prepared: bool = False) -> 
 
     Args:
         task: The task.
-        axis: One of :data:`~learn2mix.bench.figures.AXES`.
+        axis: One of :data:`~learn2mix.bench.analysis.figures.AXES`.
         prepared: Whether preparation is counted, for the reference too.
 
     Returns:

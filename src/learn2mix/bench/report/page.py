@@ -14,15 +14,15 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from learn2mix.bench import markup, origins
-from learn2mix.bench.charts import chart_data, swatches
-from learn2mix.bench.figures import Summary, TaskSummary
-from learn2mix.bench.page_tables import final_table, overview, reading_tables, spending_table, standing_table
-from learn2mix.bench.ranking import Standing, opponents, rank
+from learn2mix.bench.analysis.figures import Summary, TaskSummary
+from learn2mix.bench.analysis.ranking import Standing, opponents, rank
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, summarise
+from learn2mix.bench.analysis.wording import capital, headline, scale_of
 from learn2mix.bench.record import Run
+from learn2mix.bench.report import markup, origins
+from learn2mix.bench.report.charts import chart_data, swatches
+from learn2mix.bench.report.tables import final_table, overview, reading_tables, spending_table, standing_table
 from learn2mix.bench.store import write_whole
-from learn2mix.bench.summary import FOCUS, REFERENCE, summarise
-from learn2mix.bench.wording import capital, headline, scale_of
 
 _AXES = (
     ("epochs", "epochs"),
@@ -107,7 +107,7 @@ def _title(summary: Summary) -> str:
 
 
 def _asset(name: str) -> str:
-    return resources.files("learn2mix.bench").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("learn2mix.bench.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from learn2mix.bench.page_tables import Table
-from learn2mix.bench.wording import Column
+from learn2mix.bench.analysis.wording import Column
+from learn2mix.bench.report.tables import Table
 
 _MARKS = ("better", "worse", "undecided", "reference")
 _DASHES = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learn2mix.bench import cache, hub
-from learn2mix.bench.data import Data, Examples, Progress, quiet
+from learn2mix.bench.data import Data, Examples, Progress, cache, hub, quiet
 
 PADDING, UNKNOWN = 0, 1
 _SPECIAL = 2  # words are numbered from here
@@ -55,7 +54,7 @@ def load_texts(
     alone has an id of its own, but its vector stays as it was drawn, where it would otherwise have been that of an unknown
     word. In return all seeds, whatever they hold out, share one vocabulary and one cached set.
 
-    The ids are cached like images; see :func:`learn2mix.bench.images.load_images`.
+    The ids are cached like images; see :func:`learn2mix.bench.data.images.load_images`.
 
     Args:
         hub_id: The data set's name on the Hugging Face hub.

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learn2mix.bench import cache, hub
-from learn2mix.bench.data import Data, Examples
+from learn2mix.bench.data import Data, Examples, cache, hub
 
 Table = dict[str, NDArray[Any]]
 """Columns by name: float64, with NaN where a number is missing, or strings."""

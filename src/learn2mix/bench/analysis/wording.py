@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from learn2mix.bench.figures import Row, TaskSummary
-from learn2mix.bench.stats import Estimate, Reached
-from learn2mix.bench.summary import FOCUS, LEVEL, REFERENCE, verdict
+from learn2mix.bench.analysis.figures import Row, TaskSummary
+from learn2mix.bench.analysis.stats import Estimate, Reached
+from learn2mix.bench.analysis.summary import FOCUS, LEVEL, REFERENCE, verdict
 
 NONE = "\u2013"  # en dash
 MINUS = "\u2212"

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from learn2mix.bench.figures import Row, Summary, TaskSummary
-from learn2mix.bench.quantities import PRIMARY, Quantity
-from learn2mix.bench.ranking import Standing, method_names
-from learn2mix.bench.readings import FRACTIONS, Reading, read, rows_by, spent
-from learn2mix.bench.stats import Estimate
-from learn2mix.bench.summary import REFERENCE, verdict
-from learn2mix.bench.wording import (
+from learn2mix.bench.analysis.figures import Row, Summary, TaskSummary
+from learn2mix.bench.analysis.quantities import PRIMARY, Quantity
+from learn2mix.bench.analysis.ranking import Standing, method_names
+from learn2mix.bench.analysis.readings import FRACTIONS, Reading, read, rows_by, spent
+from learn2mix.bench.analysis.stats import Estimate
+from learn2mix.bench.analysis.summary import REFERENCE, verdict
+from learn2mix.bench.analysis.wording import (
     NONE,
     Column,
     Scale,

@@ -17,7 +17,7 @@ class Quantity:
     """Something that has a value at each row of a run's curves; smaller is better.
 
     Args:
-        name: The field of a :class:`~learn2mix.bench.figures.Row` that holds it.
+        name: The field of a :class:`~learn2mix.bench.analysis.figures.Row` that holds it.
         label: What a chooser calls it, in words that follow the set it is measured on.
         explanation: What it is, in a sentence.
         compared: Whether methods may be compared by it.

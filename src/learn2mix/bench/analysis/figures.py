@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learn2mix.bench.quantities import PRIMARY, QUANTITIES, Quantity
+from learn2mix.bench.analysis.quantities import PRIMARY, QUANTITIES, Quantity
+from learn2mix.bench.analysis.stats import Estimate, Reached
 from learn2mix.bench.record import Run
-from learn2mix.bench.stats import Estimate, Reached
 
 AXES = ("epochs", "steps", "backpropagated", "examples", "seconds")
 """What progress is measured in: ``examples`` are those forwarded plus those back-propagated; ``seconds`` are steps times
@@ -78,7 +78,7 @@ class Row:
         natural: The mean over groups weighted by their sizes in the training set.
         natural_difference: Of that to the reference.
         shifted: The mean over groups weighted by the training shares turned around; see
-            :func:`~learn2mix.bench.quantities.reversed_shares`.
+            :func:`~learn2mix.bench.analysis.quantities.reversed_shares`.
         shifted_difference: Of that to the reference.
         train_loss: Mean loss of the last training batches; it says nothing between methods.
         train_metric: The metric on them as trained on, None where it was not recorded; it says nothing between methods.

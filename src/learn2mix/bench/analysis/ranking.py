@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from learn2mix.bench import stats
-from learn2mix.bench.figures import Arm, Column, Summary, TaskSummary
-from learn2mix.bench.stats import Estimate
-from learn2mix.bench.summary import FOCUS, REFERENCE
+from learn2mix.bench.analysis import stats
+from learn2mix.bench.analysis.figures import Arm, Column, Summary, TaskSummary
+from learn2mix.bench.analysis.stats import Estimate
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
 
 OPPONENTS = (REFERENCE, "natural", "balanced")
 """What methods may be ranked against: the plain ways to fill a batch."""

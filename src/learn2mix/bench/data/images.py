@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learn2mix.bench import cache, hub
-from learn2mix.bench.data import Data, Examples, Progress, quiet
-from learn2mix.bench.pixels import unit_range
+from learn2mix.bench.data import Data, Examples, Progress, cache, hub, quiet
+from learn2mix.bench.data.pixels import unit_range
 
 _LAYOUT = 2  # of what is cached: raised by any change to it
 _BLOCK = 500  # images in memory while they are decoded
@@ -79,7 +78,7 @@ def load_images(
 def normalised(data: Data) -> Data:
     """Turn bytes into float32 in [-1, 1]: ``(p / 255 - 0.5) / 0.5``, with the fingerprint of the bytes.
 
-    For small images; larger ones are better kept as bytes and scaled by :class:`learn2mix.bench.pixels.Pixels`.
+    For small images; larger ones are better kept as bytes and scaled by :class:`learn2mix.bench.data.pixels.Pixels`.
 
     Args:
         data: Images (N, C, height, width), uint8.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learn2mix.bench.pixels import unit_range
+from learn2mix.bench.data.pixels import unit_range
 
 _GREY = (0.299, 0.587, 0.114)  # the weights of red, green and blue in what the eye sees as brightness (ITU-R BT.601)
 

@@ -1,0 +1,1 @@
+"""From runs to figures, and from figures to words."""
