@@ -81,7 +81,9 @@ def readme() -> str:
     def renew(match: re.Match[str]) -> str:
         return f"{match[1]}\n{table(match[2])}{match[3]}"
 
-    return re.sub(r"(<!-- results: (\S+) -->)\n.*?(<!-- end -->)", renew, README.read_text(), flags=re.DOTALL)
+    text = re.sub(r"(<!-- results: (\S+) -->)\n.*?(<!-- end -->)", renew, README.read_text(), flags=re.DOTALL)
+    counted = f"<!-- verdicts -->\n{results_page.verdict_counts()}<!-- end -->"
+    return re.sub(r"<!-- verdicts -->\n.*?<!-- end -->", lambda _: counted, text, flags=re.DOTALL)
 
 
 def benchmarks() -> str:

@@ -53,6 +53,15 @@ def stored(exhibit: Exhibit) -> Reproduction:
     return Reproduction(exhibit, shown, done.runs, done.timings)
 
 
+def verdict_counts() -> str:
+    """Give the table that counts on how many tasks learn2mix is better than each other method."""
+    exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == FIRST)
+    there = [shown for shown in stored(exhibit).shown if shown.summary is not None]
+    block = exhibit.view(exhibit, there)[0]
+    tasks = ", ".join(shown.panel.title for shown in there)
+    return f"{table(block)}\n\n{' '.join(block.notes)} The tasks: {tasks}.\n"
+
+
 def section(exhibit: Exhibit, blocks: Sequence[Block]) -> str:
     """Write an exhibit: its figure, its tables, what is to be said of them."""
     parts = [f"## {exhibit.title} (`{exhibit.name}`)\n"]

@@ -101,3 +101,16 @@ def test_the_three_lines_of_the_readme_train():
     exec(code, given)
     assert given["mixer"].epoch == 2
     assert given["mixer"].proportions[1] > 0.12  # from 0.09 towards about half, a tenth of the way twice
+
+
+def test_the_page_of_results_is_what_the_stored_runs_say():
+    build = load_build()
+    assert build.RESULTS.read_text() == build.results_page.page()
+    for line in build.RESULTS.read_text().splitlines():
+        if line.startswith("!["):
+            assert (DOCS / line.split("(")[1].rstrip(")")).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_stored_runs_are_small():
+    stored = [path for path in (DOCS.parent / "results").rglob("*") if path.suffix in (".parquet", ".json")]
+    assert sum(path.stat().st_size for path in stored) < 10e6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +87,8 @@ def chosen(exhibit: Exhibit, tasks: Sequence[str] | None) -> list[Panel]:
 def fitting(task: Task, methods: Sequence[str | Method] | None = None, fraction: float = 1.0) -> list[Method]:
     """Make those methods that fit a task, preparations that last epochs cut to the part of the budget.
 
+    One that fits the task's kind but not the task has its stand-in take its place.
+
     Args:
         task: The task.
         methods: Methods, or their names; None takes all that are registered.
@@ -97,7 +101,10 @@ def fitting(task: Task, methods: Sequence[str | Method] | None = None, fraction:
         with_settings(method, warmup_epochs=max(1, round(epochs * fraction))) if epochs else method
         for method, epochs in zip(made, usual, strict=True)
     ]
-    return [method for method in cut if not method.refusal(task)]
+    stand_ins = [m.instead for m in cut if m.instead and task.kind in m.kinds and m.refusal(task)]
+    fits = [method for method in cut if not method.refusal(task)]
+    known = {method.name for method in fits}
+    return [*fits, *(find_method(name) for name in dict.fromkeys(stand_ins) if name not in known)]
 
 
 def reproduce(
@@ -216,25 +223,26 @@ def _tuned(folder: Path, task: Task, arms: Sequence[Method], reported: range, ho
 
 
 def _stored(store: Store, task: Task, arms: Sequence[Method], panel: Panel) -> tuple[list[Run], float]:
-    """Find a panel's runs in a store: of these methods, at the longest budget of which there are any."""
-    wanted = {(method.name, repr(sorted(_lasting(method.settings(task)).items()))) for method in arms}
-    shared = task.settings()
+    """Find a panel's runs in a store: of these methods, at the longest budget up to its own of which there are any."""
+    wanted = {_identity(method.name, method.version, method.settings(task)) for method in arms}
+    shared = {**task.settings(), "evaluate_on": "test"}
     found = [
         run
         for run in store.runs()
         if all(run.settings.get(key) == value for key, value in shared.items())
-        and run.settings.get("evaluate_on") == "test"
-        and (run.settings["method"], repr(sorted(_lasting(run.settings["method_settings"]).items()))) in wanted
-        and "epochs" in run.settings
-        and run.settings["epochs"] <= panel.epochs()
+        and _identity(*(run.settings[key] for key in ("method", "method_version", "method_settings"))) in wanted
+        and run.settings.get("epochs", math.inf) <= panel.epochs()
     ]
+    if panel.length > 1:  # a shorter run says nothing of what comes after
+        found = [run for run in found if run.settings["epochs"] == panel.epochs()]
     longest = max((run.settings["epochs"] for run in found), default=0)
     return [run for run in found if run.settings["epochs"] == longest], min(1.0, longest / panel.epochs())
 
 
-def _lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is cut along with the budget."""
-    return {name: value for name, value in settings.items() if name != "warmup_epochs"}
+def _identity(name: str, version: int, settings: Mapping[str, Any]) -> str:
+    """Name a method with its settings, but for those that are cut along with the budget."""
+    lasting = {key: value for key, value in settings.items() if key != "warmup_epochs"}
+    return json.dumps([name, version, lasting], sort_keys=True)
 
 
 def _time(store: Store, task: Task, arms: Sequence[Method], how: _How) -> None:

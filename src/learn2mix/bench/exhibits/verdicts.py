@@ -23,23 +23,33 @@ class _Cost:
 
     Args:
         title: What it is called.
+        short: The same in a table's heading.
         axis: What is counted, one of :data:`learn2mix.bench.analysis.figures.AXES`.
         prepared: Whether preparation counts.
         quantity: What is compared.
     """
 
     title: str
+    short: str
     axis: str
     prepared: bool
     quantity: Quantity
 
 
 _COSTS = (
-    _Cost("The test metric after equally many epochs", "epochs", False, _PRIMARY),
-    _Cost("The worst group after equally many epochs", "epochs", False, _WORST),
-    _Cost("The test metric after equally many examples, forward and backward", "examples", False, _PRIMARY),
-    _Cost("The test metric after equally many seconds, preparation left out", "seconds", False, _PRIMARY),
-    _Cost("The test metric after equally many seconds, preparation counted", "seconds", True, _PRIMARY),
+    _Cost("The test metric after equally many epochs", "by epoch", "epochs", False, _PRIMARY),
+    _Cost("The worst group after equally many epochs", "worst group, by epoch", "epochs", False, _WORST),
+    _Cost(
+        "The test metric after equally many examples, forward and backward", "by example", "examples", False, _PRIMARY
+    ),
+    _Cost("The test metric after equally many seconds, preparation left out", "by second", "seconds", False, _PRIMARY),
+    _Cost(
+        "The test metric after equally many seconds, preparation counted",
+        "by second, prepared",
+        "seconds",
+        True,
+        _PRIMARY,
+    ),
 )
 
 
@@ -107,7 +117,7 @@ def _count(judged: dict[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], 
             said = [cells[i, method][1] for i in range(len(there))]
             counts = [f"{said.count(word)} {word}" for word in ("better", "worse", "undecided") if word in said]
             texts.append(", ".join(counts) or NONE)
-        columns.append(Column(cost.title, tuple(texts), numeric=False))
+        columns.append(Column(capital(cost.short), tuple(texts), numeric=False))
     return Block(
         f"Tasks on which {FOCUS} is better, worse or undecided",
         tuple(columns),

@@ -201,7 +201,7 @@ def _part(fraction: float) -> str:
     >>> _part(0.25), _part(1.0)
     ('0.25E', 'E')
     """
-    return "E" if fraction == 1 else f"{fraction:g}E"
+    return "E" if fraction == 1 else f"{fraction:.3g}E"
 
 
 def _row_at(arm: Arm, epoch: float) -> int:

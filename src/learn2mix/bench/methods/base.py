@@ -103,6 +103,7 @@ class Method(ABC):
         summary: One line for listings.
         reference: Where it is defined.
         kinds: The kinds of task that it fits.
+        instead: The method that takes its place on a task of such a kind that it still does not fit.
         search: The values that tuning may give to the method's main setting, by its name, in ascending order; empty
             where it has none. The value in use need not be among them.
     """
@@ -112,6 +113,7 @@ class Method(ABC):
     summary: ClassVar[str]
     reference: ClassVar[str] = ""
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "reconstruction"})
+    instead: ClassVar[str] = ""
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {}
 
     def refusal(self, task: Task) -> str:

@@ -26,6 +26,7 @@ class Smote(Method):
     summary: ClassVar[str] = "synthetic examples between neighbours of the rare classes"
     reference: ClassVar[str] = "arXiv:2412.16482, SMOTE; Chawla et al., JAIR 16, 2002"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
+    instead: ClassVar[str] = "oversample"
 
     def refusal(self, task: Task) -> str:
         """Refuse words besides: a point between two numbers of words is another word."""
