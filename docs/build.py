@@ -44,8 +44,8 @@ def index() -> str:
 
 
 def summary(task: str) -> TaskSummary:
-    """Give the figures of a task's stored runs."""
-    panel = Exhibit(task, task, (Panel(task),), views.at_the_end, of_paper=False)
+    """Give the figures of a task's stored runs of the paper's methods and two controls."""
+    panel = Exhibit(task, task, (Panel(task),), views.at_the_end)
     found = results_page.stored(panel).shown[0].summary
     assert found is not None, f"no run of {task} is stored"
     return found
@@ -60,9 +60,11 @@ def table(task: str) -> str:
     lines = [[column.title for column in chosen], rules, *zip(*(column.cells for column in chosen), strict=True)]
     rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     controls = " ".join(against(found, control) for control in ("natural", "balanced"))
-    made = next(iter(found.arms[0].runs.values())).provenance
+    all_made = [run.provenance for arm in found.arms for run in arm.runs.values()]
+    made = all_made[0]
     where = f"{made['machine']['cpu']}, {made['machine']['cores']} cores, torch {made['versions']['torch']}"
-    return f"{wording.headline(found)}\n\n{rows}\n\n{controls}\n\nMade on: {where}, commit {short(made['commit'])}.\n"
+    commits = ", ".join(sorted({short(one["commit"]) for one in all_made}))
+    return f"{wording.headline(found)}\n\n{rows}\n\n{controls}\n\nMade on: {where}, commit {commits}.\n"
 
 
 def against(found: TaskSummary, control: str) -> str:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from build_tools import ROOT, short
 
-from learn2mix.bench.analysis.wording import MINUS
-from learn2mix.bench.exhibits import PAPER, STUDIES, Block, Exhibit
-from learn2mix.bench.reproduce import Reproduction, reproduce
+from learn2mix.bench.analysis.wording import MINUS, Block
+from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Shown
+from learn2mix.bench.reproduce import Reproduction, fitting, reproduce
 from learn2mix.bench.store import Store
 
 RESULTS = ROOT / "results"
 FIGURES = ROOT / "docs" / "figures"
-# Every registered method that was measured; the tables of the paper show its own methods and the plain controls.
 FIRST = "verdicts"
 HEAD = """# Results
 
@@ -30,9 +29,10 @@ def page() -> str:
     lacking: list[str] = []
     for exhibit in exhibits:
         done = stored(exhibit)
-        there = [shown for shown in done.shown if shown.summary is not None]
-        lacking += [f"{exhibit.name}: {s.panel.title}" for s in done.shown if s.summary is None]
-        if there:
+        there = [shown for shown in done.shown if shown.summary is not None and not unanswered(shown)]
+        lacking += [f"{exhibit.name}: {s.panel.title}" for s in done.shown if s.summary is None or unanswered(s)]
+        varied = {shown.panel.task for shown in done.shown} != {shown.panel.title for shown in done.shown}
+        if there and not (varied and len(there) < 2):  # one value of what is varied answers nothing
             parts.append(section(exhibit, exhibit.view(exhibit, there)))
     parts.append(order())
     parts.append("## What was not run\n\n" + "\n".join(f"- {name}" for name in lacking) + "\n")
@@ -56,10 +56,15 @@ def stored(exhibit: Exhibit) -> Reproduction:
 def verdict_counts() -> str:
     """Give the table that counts on how many tasks learn2mix is better than each other method."""
     exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == FIRST)
-    there = [shown for shown in stored(exhibit).shown if shown.summary is not None]
-    block = exhibit.view(exhibit, there)[0]
-    tasks = ", ".join(shown.panel.title for shown in there)
-    return f"{table(block)}\n\n{' '.join(block.notes)} The tasks: {tasks}.\n"
+    block = exhibit.view(exhibit, stored(exhibit).shown)[0]
+    return f"{table(block)}\n\n{' '.join(block.notes)}\n"
+
+
+def unanswered(shown: Shown) -> bool:
+    """Tell whether a panel that names its own methods lacks some of them, so that its question is not answered."""
+    if shown.summary is None or not shown.panel.methods:
+        return False
+    return len(shown.summary.rows) < len(fitting(shown.panel.varied(), shown.panel.methods))
 
 
 def section(exhibit: Exhibit, blocks: Sequence[Block]) -> str:

@@ -147,7 +147,7 @@ def test_where_every_method_is_worse_than_a_constant_it_is_said():
 
 
 def test_equal_cost_is_where_the_cheaper_ends():
-    """Ours: 2 passes an example, so that after 4 epochs of theirs it has done 8/3 of its own: read at row 2."""
+    """Ours: 2 passes an example, so that after 4 epochs of theirs it has done 8/3 of its own: two thirds from 6 to 1."""
     ours = [make_run("learn2mix", s, test_metric=[9, 8, 6 + s, 1, 0], metric="mse", forwards=2) for s in range(2)]
     theirs = [make_run("classical", s, test_metric=[9, 8, 7, 5, 4 + 2 * s], metric="mse") for s in range(2)]
     (task,) = summarise([*ours, *theirs]).tasks
@@ -155,7 +155,7 @@ def test_equal_cost_is_where_the_cheaper_ends():
     by_epoch = at_equal_cost(arms["learn2mix"], arms["classical"])
     assert (by_epoch.mean, by_epoch.n) == (pytest.approx(-5.0), 2)  # 0 - 4 and 0 - 6
     by_example = at_equal_cost(arms["learn2mix"], arms["classical"], axis="examples")
-    assert by_example.mean == pytest.approx(((6 - 4) + (7 - 6)) / 2)
+    assert by_example.mean == pytest.approx(((6 - 2 / 3 * 5 - 4) + (7 - 2 / 3 * 6 - 6)) / 2)
     assert at_equal_cost(arms["learn2mix"], arms["classical"], axis="seconds") is None  # not measured
 
 
@@ -174,20 +174,31 @@ def test_preparation_counts_where_it_is_asked_to():
     assert counted.mean == pytest.approx((5 - 3 + 6 - 2) / 2)
 
 
+def verdict_runs(scale):
+    """Less classical -2 times the scale, sure; less natural plus and minus the scale, not."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 8)
+    runs = [make_run("learn2mix", s, test_metric=[9, scale * (3 + noise[s])], metric="mse") for s in range(8)]
+    runs += [make_run("classical", s, test_metric=[9, scale * 5], metric="mse") for s in range(8)]
+    return runs + [
+        make_run("natural", s, test_metric=[9, scale * (3 + noise[s] + (-1) ** s)], metric="mse") for s in range(8)
+    ]
+
+
 def test_verdicts_name_who_is_better_and_count():
-    """Differences -2, -2.1, -1.9, ...: sure; and +1, -1, ...: not."""
-    generator = np.random.default_rng(0)
-    noise = generator.normal(0, 0.1, 8)
-    runs = [make_run("learn2mix", s, test_metric=[9, 3 + noise[s]], metric="mse") for s in range(8)]
-    runs += [make_run("classical", s, test_metric=[9, 5], metric="mse") for s in range(8)]
-    runs += [make_run("natural", s, test_metric=[9, 3 + noise[s] + (-1) ** s], metric="mse") for s in range(8)]
-    counted, first, *_ = verdicts(find_exhibit("verdicts"), [shown(runs)])
+    counted, first, *_ = verdicts(find_exhibit("verdicts"), [shown(verdict_runs(0.1))])
     table = columns(first)
     assert list(table) == ["Task", "n", "classical", "natural"]
     assert table["classical"][0].endswith(" better")
     assert table["natural"][0].endswith(" undecided")
     assert columns(counted)["Against"] == ["classical", "natural"]
     assert columns(counted)["By epoch"] == ["1 better", "1 undecided"]
+
+
+def test_a_task_on_which_a_constant_does_better_is_marked_and_not_counted():
+    counted, first, *_ = verdicts(find_exhibit("verdicts"), [shown(verdict_runs(1.0))])  # a constant scores 0.6
+    assert columns(first)["Task"] == ["digits \u2020"]
+    assert columns(counted)["By epoch"] == [NONE, NONE]
+    assert "worse than a constant prediction: digits." in counted.notes[1]
 
 
 def test_the_path_of_the_proportions():

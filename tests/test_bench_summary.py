@@ -340,11 +340,12 @@ def test_readings_by_epoch_by_hand():
     assert means(read(task)) == {"classical": [0.6, 0.5, 0.45], "learn2mix": [0.5, 0.4, 0.36]}
 
 
-def test_readings_of_thinned_curves_are_the_last_point_by_then():
+def test_readings_of_thinned_curves_lie_between_their_points():
+    """Half the budget is epoch 2, between epochs 1 and 3."""
     task = only_task([altered(run, rows=(0, 1, 3, 4)) for run in falling((0.40, 0.30))])
-    assert means(read(task)) == {"classical": [0.6, 0.6, 0.4], "learn2mix": [0.5, 0.5, 0.3]}
+    assert means(read(task)) == {"classical": [0.6, 0.525, 0.4], "learn2mix": [0.5, 0.425, 0.3]}
     ((_, _, table),) = reading_tables(task)
-    assert [column.title for column in table.columns[1:]] == ["0.25 E: epoch 1", "0.5 E: epoch 1", "E: epoch 4"]
+    assert [column.title for column in table.columns[1:]] == ["0.25 E: epoch 1", "0.5 E: epoch 2", "E: epoch 4"]
 
 
 def test_readings_by_second_by_hand():
@@ -357,7 +358,7 @@ def test_readings_by_second_by_hand():
     found = read(task, axis="seconds")
     assert means(found) == {
         "classical": [0.5, 0.4, 0.2],
-        "slow": [0.9, 0.5, 0.4],  # 0.3 s an epoch
+        "slow": [0.7, 0.5, 0.4],  # 0.3 s an epoch: at 0.15 s half-way from 0.9 to 0.5
         "fast": [0.4, 0.2, None],  # ends at 0.3 s
         "prepared": [0.5, 0.4, 0.2],
         "untimed": [None, None, None],
@@ -368,7 +369,7 @@ def test_readings_by_second_by_hand():
     assert counted["classical"] == [0.5, 0.4, 0.2]
     table = {value: table for value, _, table in reading_tables(task)}["seconds"]
     assert table.columns[3].cells[1:3] == ("\u2013\nends at 0.50 E", "20.00")
-    assert table.columns[1].cells[3] == "90.00 \u2020"
+    assert table.columns[1].cells[3] == "70.00 \u2020"
     assert table.foot["E: 0.6 s"] == "60.00"
 
 

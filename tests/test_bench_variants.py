@@ -56,7 +56,7 @@ def test_folders_are_told_apart_by_what_differs_and_only_by_that():
         "digits+batch_size=16",
         "digits+learning_rate=1e-05",
         "digits+profile=none",
-        "digits+profile=step-minority-none-fraction-0.5",
+        "digits+profile=step-fraction-0.5",
     ]
 
 

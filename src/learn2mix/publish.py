@@ -23,7 +23,14 @@ def publish_exhibit(done: Reproduction, folder: Path, as_json: bool) -> None:
     written = []
     if done.runs:
         written.append(folder / "report.html")
-        write_report(done.runs, written[0], timing=done.timings, title=done.exhibit.title, failures=done.failures)
+        write_report(
+            done.runs,
+            written[0],
+            timing=done.timings,
+            title=done.exhibit.title,
+            failures=done.failures,
+            front=blocks,
+        )
         if done.exhibit.plot is not None:
             written.append(folder / f"{done.exhibit.name}.png")
             done.exhibit.plot(done.exhibit, done.shown, written[-1])
@@ -32,9 +39,9 @@ def publish_exhibit(done: Reproduction, folder: Path, as_json: bool) -> None:
             {"title": b.title, "columns": {c.title: list(c.cells) for c in b.columns}, "notes": list(b.notes)}
             for b in blocks
         ]
-        facts: dict[str, Any] = {"exhibit": done.exhibit.name, "title": done.exhibit.title, "tables": tables}
-        facts |= {"files": [str(path) for path in written], "made": done.made, "failures": dict(done.failures)}
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        told: dict[str, Any] = {"exhibit": done.exhibit.name, "title": done.exhibit.title, "tables": tables}
+        told |= {"files": [str(path) for path in written], "made": done.made, "failures": dict(done.failures)}
+        print(json.dumps(told, indent=2, ensure_ascii=False))
         return
     console = results_console()
     show(console, f"{done.exhibit.name}: {done.exhibit.title}", "")

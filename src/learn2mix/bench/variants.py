@@ -105,4 +105,7 @@ def _plain(value: Any) -> str:
     >>> _plain("Exponential(factor=100)"), _plain(1e-05)
     ('exponential-factor-100', '1e-05')
     """
-    return re.sub(r"[^a-z0-9.]+", "-", str(value).lower()).strip("-") if isinstance(value, str) else str(value)
+    if not isinstance(value, str):
+        return str(value)
+    said = re.sub(r"\w+=None(, )?", "", value)  # what was left to its default says nothing
+    return re.sub(r"[^a-z0-9.]+", "-", said.lower()).strip("-")

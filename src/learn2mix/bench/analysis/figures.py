@@ -50,12 +50,16 @@ class Arm:
         return self.stack("epoch" if axis == "epochs" else axis)
 
     def preparation(self, axis: str) -> Column:
-        """What was spent before the first step, (n,), in the unit of the axis; epochs do not count it."""
+        """What was spent before the first step, (n,), in the unit of the axis; epochs do not count it.
+
+        Seconds are the median over runs, for all: a process's first preparation bears its imports.
+        """
         if axis == "epochs":
             return np.zeros(len(self.runs))
         parts = ("forwarded", "backpropagated") if axis == "examples" else (axis,)
         spent = [run.facts.get("preparation", {}) for run in self.runs.values()]
-        return np.array([sum(float(run.get(part, 0)) for part in parts) for run in spent])
+        found = np.array([sum(float(run.get(part, 0)) for part in parts) for run in spent])
+        return np.full_like(found, np.median(found)) if axis == "seconds" else found
 
 
 @dataclass(frozen=True)

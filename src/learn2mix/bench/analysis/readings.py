@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learn2mix.bench.analysis import stats
 from learn2mix.bench.analysis.figures import Arm, Column, TaskSummary
@@ -34,8 +33,8 @@ class Reading:
 def read(task: TaskSummary, *, axis: str = "epochs", prepared: bool = False) -> tuple[Reading, ...]:
     """Read every method's curve where the reference has spent parts of its budget.
 
-    A curve is read at its last point by then, never between points or beyond the end; before the first step has been
-    taken that is the network as it was initialised.
+    A curve is read on the line between the two points about that part, never beyond its end; before the first step has
+    been taken that is the network as it was initialised.
 
     Args:
         task: The task.
@@ -63,21 +62,8 @@ def _reading(arm: Arm, at: Column | None, whole: float) -> Reading:
         return Reading(arm.name, (None,) * len(FRACTIONS), None)
     curves = arm.stack("test_metric")
     estimates: list[Estimate | None] = []
-    for fraction, rows in zip(FRACTIONS, rows_by(at, whole), strict=True):
-        over = at[:, -1].min() < fraction * whole * (1 - _SLACK)
-        estimates.append(None if over else stats.mean_interval(curves[np.arange(len(curves)), rows]))
+    for mark in (fraction * whole for fraction in FRACTIONS):
+        over = at[:, -1].min() < mark * (1 - _SLACK)
+        values = [np.interp(mark, own, curve) for own, curve in zip(at, curves, strict=True)]
+        estimates.append(None if over else stats.mean_interval(values))
     return Reading(arm.name, tuple(estimates), float(at[:, -1].mean()) / whole)
-
-
-def rows_by(at: Column, whole: float) -> NDArray[np.intp]:
-    """Return the last row by each part of a budget.
-
-    Args:
-        at: What each run has spent at each row, (n, rows).
-        whole: The budget, in the same unit.
-
-    Returns:
-        Shape (parts, n); row 0 where a run has spent more than that before its first step.
-    """
-    marks = np.array(FRACTIONS)[:, None, None] * whole
-    return np.asarray(np.maximum((at[None] <= marks * (1 + _SLACK)).sum(axis=2) - 1, 0))

@@ -121,6 +121,8 @@ def _task(title: str, runs: Sequence[Run], timings: Sequence[Mapping[str, Any]],
     if target is None and reference is not None:
         target = float(reference.stack("test_metric")[:, -1].max())
         source = f"the level at which the worst run of {reference.name} ends, so all its runs reach it"
+        if target > float(np.mean([run.facts["reference_metric"] for run in runs])):
+            target = None  # what a constant prediction does better is no aim
     if target is not None and not math.isfinite(target):
         target = None
     shares = np.mean([run.curves["proportions"][0] for run in runs], axis=0)

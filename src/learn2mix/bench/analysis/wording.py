@@ -81,6 +81,21 @@ class Column:
     numeric: bool = True
 
 
+@dataclass(frozen=True)
+class Block:
+    """A table with its title and what is to be said of it.
+
+    Args:
+        title: The title.
+        columns: The columns; none for words alone.
+        notes: Sentences.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()
+
+
 def results_table(task: TaskSummary) -> list[Column]:
     """Return how well each method does at the last epoch, a row a method."""
     scale, rows = scale_of(task), task.rows

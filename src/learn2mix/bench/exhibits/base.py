@@ -9,17 +9,14 @@ from typing import Any
 
 from learn2mix.bench.analysis.figures import TaskSummary
 from learn2mix.bench.analysis.stats import Estimate
-from learn2mix.bench.analysis.wording import Column
+from learn2mix.bench.analysis.wording import Block
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.runner import find_task
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.variants import folder_name, vary
 
-FRACTIONS = (0.25, 0.5, 1.0)
-"""The parts of the budget E at which figures are read."""
-
 Published = Mapping[str, tuple[Estimate | None, ...]]
-"""By method, what the paper states at each of :data:`FRACTIONS`, in the task's own metric; None where nothing is stated."""
+"""By method, what the paper states at each of :data:`FRACTIONS` of the budget, in the task's own metric, None for nothing."""
 
 
 @dataclass(frozen=True)
@@ -84,21 +81,6 @@ class Shown:
     fraction: float = 1.0
     missing: int = 0
     tuning: str = ""
-
-
-@dataclass(frozen=True)
-class Block:
-    """A table with its title and what is to be said of it.
-
-    Args:
-        title: The title.
-        columns: The columns; none for words alone.
-        notes: Sentences.
-    """
-
-    title: str
-    columns: tuple[Column, ...]
-    notes: tuple[str, ...] = ()
 
 
 View = Callable[["Exhibit", "list[Shown]"], "list[Block]"]

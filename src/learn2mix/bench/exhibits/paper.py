@@ -64,8 +64,9 @@ PAPER = (
     ),
     Exhibit(
         "figure4",
-        "Other networks: MobileNet-V3 Small",
+        "Other networks: MobileNet-V3 Small, and the larger LeNet on CIFAR-100",
         (
+            Panel("cifar100", label="larger LeNet"),
             Panel(
                 "cifar10-mobilenet", remark="the paper starts from weights trained on ImageNet, this from random ones"
             ),

@@ -98,6 +98,9 @@ def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw]) ->
                 place = places[i // width * len(rows) + j, i % width]
                 place.set_axis_on()
                 draw(place, one, summary)
+                if not place.has_data():  # not recorded by these runs
+                    place.set_axis_off()
+                    place.set_title("")
         handles: dict[str, Any] = {}
         for place in places.flat:
             handles |= dict(zip(*reversed(place.get_legend_handles_labels()), strict=True))
@@ -136,13 +139,24 @@ def _curves(axes: Any, title: str, task: TaskSummary, quantity: Quantity, axis: 
         drawn = True
     what = "test" if quantity is _PRIMARY else "worst group" if quantity is _WORST else "train"
     if drawn and positive:
-        axes.set_yscale("log")
+        _logarithmic(axes)
     constant = task.constant * scale.factor
     if drawn and quantity is _PRIMARY and axes.get_ylim()[0] < constant < axes.get_ylim()[1]:
         axes.axhline(constant, color="#888888", linestyle=":", linewidth=1, label="constant prediction")
     noun = scale.noun.split(" ", 1)[1]
     unit = "training seconds" if timed else "epochs"
     axes.set(xlabel=unit, ylabel=f"{what} {noun}{', %' if scale.unit else ''}", title=title)
+
+
+def _logarithmic(axes: Any) -> None:
+    """Take a logarithmic scale with plain numbers, the ones between powers of ten only where there is room for them."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain if high / low < 12 else NullFormatter())
 
 
 def _stack(arm: Arm, quantity: Quantity) -> np.ndarray[Any, np.dtype[np.float64]] | None:

@@ -11,10 +11,11 @@ from learn2mix.bench.analysis.figures import Arm, TaskSummary
 from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, verdict
-from learn2mix.bench.analysis.wording import NONE, Column, Scale, capital, scale_of
-from learn2mix.bench.exhibits.base import Block, Exhibit, Shown
+from learn2mix.bench.analysis.wording import NONE, Block, Column, Scale, capital, scale_of
+from learn2mix.bench.exhibits.base import Exhibit, Shown
 
 _PRIMARY, _WORST = QUANTITIES[0], QUANTITIES[1]
+POOR = " \u2020"  # dagger
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def at_equal_cost(
 ) -> Estimate | None:
     """Compare two methods, paired by seed, at the cost at which the cheaper of the two ends.
 
-    Each run is read at its last row by then; before its first step that is the network as it was initialised.
+    A run is read on the line between the two points about that cost; before its first step it is the network as it was
+    initialised, and nothing is read beyond an end.
 
     Args:
         ours: The runs of one method.
@@ -79,10 +81,8 @@ def at_equal_cost(
         values = {seed: curve(run, quantity) for seed, run in arm.runs.items()}
         if at is None or any(column is None for column in values.values()):
             return None
-        # one cost for all seeds: only preparation differs between them, and by little
-        rows = np.maximum((at <= whole * (1 + 1e-6)).sum(axis=1) - 1, 0)
-        read = zip(values.items(), rows, strict=True)
-        found.append({seed: float(column[row]) for (seed, column), row in read if column is not None})
+        read = zip(values.items(), at, strict=True)
+        found.append({seed: float(np.interp(whole, own, column)) for (seed, column), own in read if column is not None})
     return stats.paired_difference(found[0], found[1])
 
 
@@ -101,49 +101,68 @@ Judged = dict[tuple[int, str], tuple[Estimate | None, str]]
 
 
 def _judge(cost: _Cost, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Judged:
-    """Compare learn2mix with each method on each task; verdicts take Holm's adjustment over all of them."""
-    found = {(i, method): _difference(task, method, cost) for i, (_, task) in enumerate(there) for method in methods}
-    tested = {key: estimate.p for key, estimate in found.items() if estimate is not None and estimate.p is not None}
-    adjusted = dict(zip(tested, stats.holm(list(tested.values())), strict=True))
-    return {key: (e, "" if e is None else verdict(e, adjusted.get(key))) for key, e in found.items()}
+    """Compare learn2mix with each method on each task; a method's verdicts take Holm's adjustment over its tasks."""
+    found: Judged = {}
+    for method in methods:
+        differences = [_difference(task, method, cost) for _, task in there]
+        tested = {i: d.p for i, d in enumerate(differences) if d is not None and d.p is not None}
+        adjusted = dict(zip(tested, stats.holm(list(tested.values())), strict=True))
+        for i, difference in enumerate(differences):
+            said = "" if difference is None else verdict(difference, adjusted.get(i))
+            found[i, method] = difference, said
+    return found
+
+
+def _poor(task: TaskSummary) -> bool:
+    """Tell whether every method ends worse than a constant prediction."""
+    return all(row.final.mean > task.constant for row in task.rows)
 
 
 def _count(judged: dict[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
     """Count the verdicts over tasks, a row a method."""
+    counted = [i for i, (_, task) in enumerate(there) if not _poor(task)]
     columns = [Column("Against", tuple(methods), numeric=False)]
     for cost, cells in judged.items():
         texts = []
         for method in methods:
-            said = [cells[i, method][1] for i in range(len(there))]
+            said = [cells[i, method][1] for i in counted]
             counts = [f"{said.count(word)} {word}" for word in ("better", "worse", "undecided") if word in said]
             texts.append(", ".join(counts) or NONE)
         columns.append(Column(capital(cost.short), tuple(texts), numeric=False))
-    return Block(
-        f"Tasks on which {FOCUS} is better, worse or undecided",
-        tuple(columns),
-        (f"Over {len(there)} tasks; a task without runs of both is not counted. Undecided does not mean equal.",),
-    )
+    left_out = [_named(one) for one, task in there if _poor(task)]
+    notes = [
+        f"Of {len(counted)} tasks ({', '.join(_named(there[i][0]) for i in counted)}), those with runs of both. Undecided does "
+        "not mean equal."
+    ]
+    if left_out:
+        notes.append(f"Not counted, as every method ends worse than a constant prediction: {', '.join(left_out)}.")
+    return Block(f"Tasks on which {FOCUS} is better, worse or undecided", tuple(columns), tuple(notes))
 
 
 def _table(cost: _Cost, judged: Judged, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
+    rows = [i for i in range(len(there)) if any(judged[i, method][0] is not None for method in methods)]
+    tasks = [there[i][1] for i in rows]
     columns = [
-        Column("Task", tuple(_named(one) for one, _ in there), numeric=False),
-        Column("n", tuple(str(max(row.n for row in task.rows)) for _, task in there)),
+        Column("Task", tuple(_named(there[i][0]) + (POOR if _poor(there[i][1]) else "") for i in rows), numeric=False),
+        Column("n", tuple(str(max(row.n for row in task.rows)) for task in tasks)),
     ]
     for method in methods:
-        cells = (judged[i, method] for i in range(len(there)))
+        cells = [judged[i, method] for i in rows]
         texts = (
             NONE if found is None else _cell(found, said, scale_of(task))
-            for (found, said), (_, task) in zip(cells, there, strict=True)
+            for (found, said), task in zip(cells, tasks, strict=True)
         )
         columns.append(Column(method, tuple(texts)))
+    notes = [
+        f"{capital(FOCUS)} less each method, mean over seeds; below zero {FOCUS} is better. A method's verdicts take Holm's "
+        "adjustment over its tasks. Both are read where the cheaper of the two ends."
+    ]
+    if any(map(_poor, tasks)):
+        notes.append(
+            f"{POOR.strip()} Every method ends worse than a constant prediction: it tells how fast a bias moves."
+        )
     return Block(
-        cost.title,
-        tuple(columns),
-        (
-            f"{capital(FOCUS)} less each method, mean over seeds; below zero {FOCUS} is better. Verdicts take Holm's "
-            "adjustment over the table. Both are read where the cheaper of the two ends.",
-        ),
+        cost.title, tuple(columns) if rows else (), tuple(notes) if rows else ("Step times were not measured.",)
     )
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from learn2mix.bench.analysis import readings, stats
 from learn2mix.bench.analysis.figures import Arm, Row, TaskSummary
 from learn2mix.bench.analysis.quantities import QUANTITIES, curve
+from learn2mix.bench.analysis.readings import FRACTIONS
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import FOCUS, verdict
 from learn2mix.bench.analysis.wording import (
     NONE,
+    Block,
     Column,
     Scale,
     capital,
@@ -26,7 +28,7 @@ from learn2mix.bench.analysis.wording import (
     with_unit,
     written,
 )
-from learn2mix.bench.exhibits.base import FRACTIONS, Block, Exhibit, Shown
+from learn2mix.bench.exhibits.base import Exhibit, Shown
 
 _OPEN = "no run is stored"
 _CONTROLS = ("classical", "natural", "balanced", "one-shot", "yoked", "learn2mix-weighted", "group-dro")
@@ -121,41 +123,43 @@ def under_shift(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 
 def against_controls(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Set learn2mix beside each control, paired by seed: the test metric and the worst group."""
+    over_tasks = {i: _against_controls(shown, i) for i in range(2)}
 
     def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-        ours = next((arm for arm in task.arms if arm.method == FOCUS), None)
-        others = [arm for arm in task.arms if arm.method in _CONTROLS]
-        if ours is None or not others:
+        controls = [arm.name for arm in task.arms if (one.panel.title, arm.name) in over_tasks[0]]
+        if not controls:
             return (), (f"There are no runs of {FOCUS} with those of its controls.",)
         scale = scale_of(task)
-        differences = {
-            quantity.name: [stats.paired_difference(_finals(ours, i), _finals(arm, i)) for arm in others]
-            for i, quantity in enumerate(QUANTITIES[:2])
-        }
-        final = differences["final"]
-        adjusted = iter(stats.holm([d.p for d in final if d.p is not None]))
-        p_values = [None if d.p is None else next(adjusted) for d in final]
         columns = [
-            Column(f"{FOCUS} less", tuple(arm.name for arm in others), numeric=False),
-            Column("n", tuple(str(d.n) for d in final)),
+            Column(f"{FOCUS} less", tuple(controls), numeric=False),
+            Column("n", tuple(str(over_tasks[0][one.panel.title, name][0].n) for name in controls)),
         ]
-        for name, title, prefix in (
-            ("final", capital(scale.noun), ""),
-            ("worst_group", "Worst group", "worst group: "),
-        ):
-            found = differences[name]
-            columns.append(Column(_titled(title, scale), tuple(signed(d, scale) for d in found)))
-            columns.append(Column(f"{prefix}95 % interval", tuple(interval(d, scale, d.n) for d in found)))
-            verdicts = [
-                verdict(d, p) for d, p in zip(found, p_values if name == "final" else [0.0] * len(found), strict=True)
-            ]
-            columns.append(Column(f"{prefix}{FOCUS} is", tuple(verdicts), numeric=False))
+        for i, title, prefix in ((0, capital(scale.noun), ""), (1, "Worst group", "worst group: ")):
+            found = [over_tasks[i][one.panel.title, name] for name in controls]
+            columns.append(Column(_titled(title, scale), tuple(signed(d, scale) for d, _ in found)))
+            columns.append(Column(f"{prefix}95 % interval", tuple(interval(d, scale, d.n) for d, _ in found)))
+            columns.append(Column(f"{prefix}{FOCUS} is", tuple(verdict(d, p) for d, p in found), numeric=False))
         return tuple(columns), (
-            "Below zero learn2mix is better. Verdicts on the test metric take Holm's adjustment over this table; those on "
-            "the worst group go by the interval alone.",
+            "Below zero learn2mix is better. Verdicts take Holm's adjustment over a control's tasks.",
         )
 
     return [_block(one, table) for one in shown]
+
+
+def _against_controls(shown: Sequence[Shown], quantity: int) -> dict[tuple[str, str], tuple[Estimate, float | None]]:
+    """Compare learn2mix with its controls: the difference and its adjusted p-value by panel and control."""
+    found: dict[tuple[str, str], tuple[Estimate, float | None]] = {}
+    for control in _CONTROLS:
+        differences = {}
+        for one in shown:
+            arms = {} if one.summary is None else {arm.method: arm for arm in one.summary.arms}
+            if FOCUS in arms and control in arms and arms[FOCUS].runs.keys() & arms[control].runs.keys():
+                pair = (_finals(arms[FOCUS], quantity), _finals(arms[control], quantity))
+                differences[one.panel.title, arms[control].name] = stats.paired_difference(*pair)
+        tested = {key: d.p for key, d in differences.items() if d.p is not None}
+        adjusted = dict(zip(tested, stats.holm(list(tested.values())), strict=True))
+        found |= {key: (difference, adjusted.get(key)) for key, difference in differences.items()}
+    return found
 
 
 Table = Callable[[Shown, TaskSummary], tuple[tuple[Column, ...], tuple[str, ...]]]

@@ -1,4 +1,4 @@
-"""Class-balanced focal loss on classical batches."""
+"""Focal loss with inverse-frequency class weights, on classical batches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Focal(Method):
     """
 
     name: ClassVar[str] = "focal"
-    summary: ClassVar[str] = "class-balanced focal loss on classical batches"
+    summary: ClassVar[str] = "focal loss with inverse-frequency class weights, on classical batches"
     reference: ClassVar[str] = "arXiv:2412.16482, FCL; Lin et al., arXiv:1708.02002; Cui et al., arXiv:1901.05555"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"focusing": (0.0, 0.5, 1.0, 2.0, 5.0)}

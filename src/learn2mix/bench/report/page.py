@@ -17,11 +17,11 @@ from plotly.offline import get_plotlyjs
 from learn2mix.bench.analysis.figures import Summary, TaskSummary
 from learn2mix.bench.analysis.ranking import Standing, opponents, rank
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, summarise
-from learn2mix.bench.analysis.wording import capital, headline, scale_of
+from learn2mix.bench.analysis.wording import Block, capital, headline, scale_of
 from learn2mix.bench.record import Run
 from learn2mix.bench.report import markup, origins
 from learn2mix.bench.report.charts import chart_data, swatches
-from learn2mix.bench.report.tables import final_table, overview, reading_tables, spending_table, standing_table
+from learn2mix.bench.report.tables import Table, final_table, overview, reading_tables, spending_table, standing_table
 from learn2mix.bench.store import write_whole
 
 _AXES = (
@@ -45,6 +45,7 @@ def write_report(
     title: str | None = None,
     target: float | None = None,
     failures: Mapping[str, str] | None = None,
+    front: Sequence[Block] = (),
 ) -> Summary:
     """Write the comparison of some runs as one self-contained HTML page.
 
@@ -56,6 +57,7 @@ def write_report(
         target: The level for times to target, in the unit of the primary metric; None derives one, see
             :func:`summarise`.
         failures: Runs that failed, by name, with the reason; the page lists them.
+        front: Tables to begin with, such as those of an exhibit.
 
     Returns:
         The figures that the page shows.
@@ -64,11 +66,17 @@ def write_report(
         ValueError: There is no run, or runs do not go together; see :func:`summarise`.
     """
     summary = summarise(runs, timing=timing, target=target)
-    write_whole(Path(path), page(summary, title=title, failures=failures).encode())
+    write_whole(Path(path), page(summary, title=title, failures=failures, front=front).encode())
     return summary
 
 
-def page(summary: Summary, *, title: str | None = None, failures: Mapping[str, str] | None = None) -> str:
+def page(
+    summary: Summary,
+    *,
+    title: str | None = None,
+    failures: Mapping[str, str] | None = None,
+    front: Sequence[Block] = (),
+) -> str:
     """Return the page of some figures as HTML."""
     several = len(summary.tasks) > 1
     name = title or _title(summary)
@@ -92,13 +100,23 @@ def page(summary: Summary, *, title: str | None = None, failures: Mapping[str, s
             f"<title>{escape(name)}</title><style>{_asset('report.css')}</style></head><body>",
             f'<a class="skip" href="#main">Skip to the figures</a><header><h1>{escape(name)}</h1></header>',
             _navigation(summary) if several else "",
-            f'<main id="main">{_failures(failures or {})}{"".join(views)}{_method_notes(summary)}</main>',
+            f'<main id="main">{_failures(failures or {})}{_front(front)}{"".join(views)}{_method_notes(summary)}</main>',
             "<noscript><p>The charts need JavaScript; the tables hold the same figures.</p></noscript>",
             f'<script type="application/json" id="data">{data}</script>',
             *(f"<script>{script}</script>" for script in scripts),
             "</body></html>",
         ]
     )
+
+
+def _front(blocks: Sequence[Block]) -> str:
+    """Lay out the tables to begin with."""
+    parts = []
+    for block in blocks:
+        shown = markup.table(Table(block.title, block.columns, " ".join(block.notes))) if block.columns else ""
+        words = "" if block.columns else f"<p>{escape(' '.join(block.notes))}</p>"
+        parts.append(f"<h2>{escape(block.title)}</h2>{shown}{words}")
+    return f'<section class="front">{"".join(parts)}</section>' if parts else ""
 
 
 def _title(summary: Summary) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from learn2mix.bench.analysis.figures import Row, Summary, TaskSummary
 from learn2mix.bench.analysis.quantities import PRIMARY, Quantity
 from learn2mix.bench.analysis.ranking import Standing, method_names
-from learn2mix.bench.analysis.readings import FRACTIONS, Reading, read, rows_by, spent
+from learn2mix.bench.analysis.readings import FRACTIONS, Reading, read, spent
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import REFERENCE, verdict
 from learn2mix.bench.analysis.wording import (
@@ -186,24 +186,21 @@ def _reading_table(task: TaskSummary, readings: Sequence[Reading], axis: str, pr
     unit = "seconds" if axis == "seconds" else "epochs"
     counted = ", preparation counted" if prepared else ", preparation left out" if axis == "seconds" else ""
     caption = (
-        f"{title}, at parts of the {unit} {whose}{counted}: each curve's last point by then, mean over seeds ± half the "
-        f"95 % interval. Lower is better. {NONE}: the runs end before that, and nothing is extrapolated."
+        f"{title}, at parts of the {unit} {whose}{counted}: each curve on the line between its two points about there, mean "
+        f"over seeds ± half the 95 % interval. Lower is better. {NONE}: the runs end before that, and nothing is extrapolated."
     )
     foot = {"Method": CONSTANT, **{name: scale.number(task.constant) for name in names}}
     return Table(f"{title}, at parts of the {unit}{counted}", columns, _with_poor_note(caption, columns), foot=foot)
 
 
 def _marks(task: TaskSummary, axis: str, prepared: bool) -> list[str]:
-    """Head the columns: the part of the budget, and where the reference is read for it."""
+    """Head the columns: the part of the reference's budget, and how much that is."""
     at = spent(task.arms[0], axis, prepared)
     if at is None:
         return []
     shares = ["E" if fraction == 1 else f"{fraction:g} E" for fraction in FRACTIONS]
-    if axis == "seconds":
-        whole = float(at[:, -1].mean())
-        return [f"{share}: {fraction * whole:,.4g} s" for share, fraction in zip(shares, FRACTIONS, strict=True)]
-    rows = rows_by(at[:1], float(at[0, -1]))
-    return [f"{share}: epoch {at[0, row]:,.4g}" for share, row in zip(shares, rows[:, 0], strict=True)]
+    parts = zip(shares, (fraction * float(at[:, -1].mean()) for fraction in FRACTIONS), strict=True)
+    return [f"{share}: {f'{mark:,.4g} s' if axis == 'seconds' else f'epoch {mark:,.4g}'}" for share, mark in parts]
 
 
 def _reading_cell(reading: Reading, i: int, scale: Scale, constant: float) -> str:
