@@ -55,7 +55,7 @@ def test_the_plan_goes_by_seed():
         ((["toy"], ["classical", Classical()], [0]), "planned twice"),
         ((["toy"], ["classical"], [1, 1]), "planned twice"),
         ((["toy"], ["clasical"], [1]), "no method is called 'clasical'"),
-        ((["toy"], ["classical"], [-1]), "seed is -1"),
+        ((["toy"], ["classical"], [-1]), "seed was -1"),
     ],
 )
 def test_plans_that_are_refused(arguments, message):

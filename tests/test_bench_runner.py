@@ -327,7 +327,7 @@ def test_progress_is_told():
     [
         (lambda: run("digit", "classical", 0, 1), "no task is called 'digit'; there are: california-housing"),
         (lambda: run("digits", "clasical", 0, 1), "no method is called 'clasical'"),
-        (lambda: toy_run(seed=-1), "seed is -1"),
+        (lambda: toy_run(seed=-1), "seed was -1"),
         (lambda: toy_run(budget=0), "the budget is 0 epochs"),
         (lambda: toy_run(evaluate_on="train"), "evaluate_on is 'train'; it must be 'test', or 'validation'"),
         (lambda: toy_run(task={"batch_size": 85}), "84 training examples and a batch size of 85"),

@@ -67,16 +67,24 @@ def test_folders_are_told_apart_by_what_differs_and_only_by_that():
         ({"imbalance_factor": 10}, "a factor a profile"),
         ({"profile": "none", "imbalance_factor": 10}, "a profile needs a factor"),
         ({"profile": "steep", "imbalance_factor": 10}, "no profile is called 'steep'; there are: step, linear"),
-        ({"profile": "step", "imbalance_factor": 0.5}, "the imbalance factor is 0.5; it must be at least 1"),
-        ({"profile": "step", "imbalance_factor": float("inf")}, "must be at least 1"),
+        ({"profile": "step", "imbalance_factor": 0.5}, "imbalance_factor was 0.5; it must be a number, at least 1"),
+        ({"profile": "step", "imbalance_factor": float("inf")}, "imbalance_factor was inf"),
         ({"optimizer": "lion"}, "no optimiser is called 'lion'; there are: adam, adamw"),
-        ({"learning_rate": 0.0}, "the learning rate is 0.0; it must be above 0"),
-        ({"learning_rate": float("nan")}, "the learning rate is nan"),
-        ({"batch_size": 0}, "the batch size is 0; it must be at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate was 0.0; it must be a number, above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate was nan"),
+        ({"batch_size": 0}, "batch_size was 0; it must be 1 or more"),
     ],
 )
 def test_refusals(changes, says):
     with pytest.raises(ValueError, match=says):
+        vary("digits", **changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"batch_size": 2.5}, {"batch_size": "8"}, {"learning_rate": True}, {"learning_rate": "fast"}]
+)
+def test_what_is_no_number_is_refused(changes):
+    with pytest.raises(TypeError, match=f"{next(iter(changes))} was"):
         vary("digits", **changes)
 
 

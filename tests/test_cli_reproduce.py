@@ -147,7 +147,7 @@ def test_a_budget_in_seconds_is_as_many_steps_as_the_timing_run_says(tmp_path):
         (["compare", "digits", "--profile", "steep", "--imbalance-factor", "3"], "no profile is called 'steep'"),
         (["compare", "digits", "--profile", "step"], "a profile needs a factor"),
         (["compare", "digits", "--optimizer", "lion"], "no optimiser is called 'lion'"),
-        (["compare", "digits", "--learning-rate", "0"], "the learning rate is 0.0"),
+        (["compare", "digits", "--learning-rate", "0"], "learning_rate was 0.0"),
         (["compare", "mean-estimation", "--methods", "smote"], "smote is for classification"),
         (["pack", "nowhere"], "'nowhere' is no folder"),
         (["pack", "."], "holds no runs"),

@@ -16,7 +16,7 @@ try:
     from rich.table import Table
 
     from learn2mix.publish import publish, publish_exhibit
-    from learn2mix.terminal import Bar, fail, progress, results_console, show
+    from learn2mix.terminal import fail, progress, results_console, show
 except ImportError as error:
     raise SystemExit(f"learn2mix: the command line needs {error.name}: pip install 'learn2mix[bench]'") from None
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from learn2mix.bench.budget import Budget
     from learn2mix.bench.methods.base import Method
     from learn2mix.bench.record import Run
-    from learn2mix.bench.store import Store
     from learn2mix.bench.tasks.base import Task
 
 app = typer.Typer(
@@ -46,7 +45,7 @@ Seeds = Annotated[int | None, typer.Option(min=1, help="How many seeds, from 0; 
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes to train in; what suits task and machine if not given.")
 ]
-Device = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1.")]
 Fraction = Annotated[
     float | None, typer.Option(help="Train for this part of each task's epochs, above 0 and at most 1.")
 ]
@@ -147,6 +146,7 @@ def compare(
     )
     chosen = _methods(methods, varied, fraction or 1.0, mixing_rate)
 
+    from learn2mix.bench import clock
     from learn2mix.bench.budget import Budget
     from learn2mix.bench.compare import compare as make_runs
     from learn2mix.bench.compare import fitting_workers
@@ -158,7 +158,11 @@ def compare(
     with progress() as bar:
         budget: Budget | dict[str, Budget]
         if seconds is not None:
-            timing = _timing(store, varied, chosen, data_dir, device, bar)
+            timing = clock.stored(store, varied, chosen, data_dir=data_dir, device=device, progress=bar.step)
+            if timing is None:
+                fail(
+                    f"a step of {task} could not be timed, so seconds cannot be turned into steps; give --steps or --epochs"
+                )
             budget = {
                 name: Budget(seconds=seconds, seconds_per_step=s) for name, s in timing["seconds_per_step"].items()
             }
@@ -179,7 +183,9 @@ def compare(
         )
         if not done.runs:
             fail("every run failed: " + "; ".join(done.failures.values()))
-        timing = timing or _timing(store, varied, chosen, data_dir, device, bar)
+        ended = {run.settings["method"] for run in done.runs}
+        timed = [method for method in chosen if method.name in ended]
+        timing = timing or clock.stored(store, varied, timed, data_dir=data_dir, device=device, progress=bar.step)
     page = store.folder / "report.html"
     publish(done.runs, timing, page, as_json, failures=done.failures, made=done.made)
     if done.failures:
@@ -221,7 +227,7 @@ def reproduce(
     asked = None if methods is None else [m.strip() for m in methods.split(",")]
     for method in [] if asked in (None, ["all"]) else asked or []:
         _known("method", method, "--methods")
-    failed = False
+    failed, told = False, []
     for name in names:
         found = bench.find_exhibit(name)
         wanted = None if tasks is None else [task.strip() for task in tasks.split(",")]
@@ -244,8 +250,10 @@ def reproduce(
                 watch=bar.runs,
                 progress=bar.step,
             )
-        publish_exhibit(done, output / "exhibits" / name, as_json)
+        told.append(publish_exhibit(done, output / "exhibits" / name, quiet=as_json))
         failed = failed or bool(done.failures)
+    if as_json:
+        print(json.dumps(told if exhibit == "all" else told[0], indent=2, ensure_ascii=False))
     if failed:
         raise typer.Exit(1)
 
@@ -356,17 +364,3 @@ def _check_device(device: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise typer.BadParameter(f"{device!r} cannot be used here: {reason}", param_hint="--device") from None
-
-
-def _timing(
-    store: Store, task: Task, methods: Sequence[Method], data_dir: Path | None, device: str, bar: Bar
-) -> dict[str, Any]:
-    """Give the step times of these methods, measured together; those stored will do if they hold all of them."""
-    from learn2mix.bench import clock
-
-    stored = store.timing()
-    if stored is not None and {method.name for method in methods} <= set(stored["seconds_per_step"]):
-        return stored
-    measured = clock.measure(task, methods, data_dir=data_dir, device=device, progress=bar.step).to_json()
-    store.put_timing(measured)
-    return measured

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from learn2mix.bench.reproduce import Reproduction
 
 
-def publish_exhibit(done: Reproduction, folder: Path, as_json: bool) -> None:
-    """Print an exhibit's tables, draw its figure, and write the report of its runs."""
+def publish_exhibit(done: Reproduction, folder: Path, *, quiet: bool) -> dict[str, Any]:
+    """Draw an exhibit's figure, write the report of its runs, print its tables unless quiet, and return them."""
     from learn2mix.bench.report import write_report
 
     blocks = done.exhibit.view(done.exhibit, done.shown)
@@ -34,15 +34,14 @@ def publish_exhibit(done: Reproduction, folder: Path, as_json: bool) -> None:
         if done.exhibit.plot is not None:
             written.append(folder / f"{done.exhibit.name}.png")
             done.exhibit.plot(done.exhibit, done.shown, written[-1])
-    if as_json:
-        tables = [
-            {"title": b.title, "columns": {c.title: list(c.cells) for c in b.columns}, "notes": list(b.notes)}
-            for b in blocks
-        ]
-        told: dict[str, Any] = {"exhibit": done.exhibit.name, "title": done.exhibit.title, "tables": tables}
-        told |= {"files": [str(path) for path in written], "made": done.made, "failures": dict(done.failures)}
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-        return
+    tables = [
+        {"title": b.title, "columns": {c.title: list(c.cells) for c in b.columns}, "notes": list(b.notes)}
+        for b in blocks
+    ]
+    told: dict[str, Any] = {"exhibit": done.exhibit.name, "title": done.exhibit.title, "tables": tables}
+    told |= {"files": [str(path) for path in written], "made": done.made, "failures": dict(done.failures)}
+    if quiet:
+        return told
     console = results_console()
     show(console, f"{done.exhibit.name}: {done.exhibit.title}", "")
     for block in blocks:
@@ -52,6 +51,7 @@ def publish_exhibit(done: Reproduction, folder: Path, as_json: bool) -> None:
         show(console, *block.notes, "")
     show(console, *(f"written: {path}" for path in written))
     _tell(done.failures)
+    return told
 
 
 def publish(runs: Sequence[Run], timing: Any, page: Path, as_json: bool, **facts: Any) -> None:

@@ -37,7 +37,7 @@ def table_of(columns: Sequence[Column]) -> Table:
 
 def results_console() -> Console:
     """Give the console for results; where nobody looks at it (a file, a pipe), lines are as long as they need to be."""
-    return Console() if sys.stdout.isatty() else Console(width=400, color_system=None)
+    return Console() if sys.stdout.isatty() else Console(width=2000, color_system=None)
 
 
 class Bar:

@@ -19,6 +19,7 @@ from learn2mix.bench import provenance, seeds
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.runner import exact_arithmetic, find_method, find_task, fixed_threads, make_ready
+from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import Trainer
 
@@ -55,14 +56,14 @@ class Timing:
 
     Args:
         task: The task's name.
-        batch_size: Its batch size; another one has other times.
+        settings: Its settings; under others it has other times.
         methods: The times by method.
         machine: What they were measured on.
         versions: And with.
     """
 
     task: str
-    batch_size: int
+    settings: dict[str, Any]
     methods: dict[str, StepTimes]
     machine: dict[str, Any]
     versions: dict[str, str]
@@ -71,7 +72,7 @@ class Timing:
         """Return JSON values: ``seconds_per_step`` by method, the raw rounds, machine and versions."""
         return {
             "task": self.task,
-            "batch_size": self.batch_size,
+            "settings": self.settings,
             "seconds_per_step": {name: times.seconds_per_step for name, times in self.methods.items()},
             "rounds": {name: asdict(times) for name, times in self.methods.items()},
             "machine": self.machine,
@@ -132,7 +133,51 @@ def measure(
     for name, turn in turns.items():
         step_seconds, epoch_seconds = zip(*turn[1:], strict=True)
         times[name] = StepTimes(step_seconds, epoch_seconds, per_epoch[name])
-    return Timing(task.name, task.batch_size, times, machine, provenance.versions())
+    return Timing(task.name, task.settings(), times, machine, provenance.versions())
+
+
+def stored(
+    store: Store,
+    task: str | Task,
+    methods: Sequence[str | Method],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: torch.device | str | None = None,
+    progress: Progress = quiet,
+) -> dict[str, Any] | None:
+    """Return a store's step times; where they lack a method, measure it together with those that are there.
+
+    Args:
+        store: Where the times are kept.
+        task: A task, or its name.
+        methods: Methods whose times are wanted.
+        data_dir: A folder of local copies of the data.
+        device: Where to train; None takes the CPU. Times of another device are not taken.
+        progress: Told how much is done.
+
+    Returns:
+        The times as JSON values, see :meth:`Timing.to_json`; None where they cannot be measured: a method's loss becomes
+        infinite, or an epoch has one step.
+    """
+    task, wanted = find_task(task), {method.name: method for method in map(find_method, methods)}
+    kept = store.timing()
+    here = machine_of(device)
+    if kept is not None and kept["machine"].get("device", here) == here:
+        if set(wanted) <= set(kept["seconds_per_step"]):
+            return kept
+        others = (find_method(name) for name in kept["seconds_per_step"] if name not in wanted)
+        wanted |= {method.name: method for method in others if not method.refusal(task)}
+    try:
+        timing = measure(task, list(wanted.values()), data_dir=data_dir, device=device, progress=progress)
+    except ValueError:
+        return None
+    store.put_timing(timing.to_json())
+    return timing.to_json()
+
+
+def machine_of(device: torch.device | str | None) -> str:
+    """Name a device as timings do."""
+    return str(provenance.machine(torch.device(device or "cpu"))["device"])
 
 
 Turn = tuple[float, float]

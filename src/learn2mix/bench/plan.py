@@ -91,9 +91,14 @@ def plan(
         progress: Told how far decoding is, where that is needed.
 
     Raises:
+        TypeError: ``tasks`` or ``methods`` is one name, or ``seeds`` a number.
         ValueError: There is no task, method or seed to run, or one is unknown or given twice.
     """
     shelf = shelf or Shelf()
+    if isinstance(tasks, str) or isinstance(methods, str):
+        raise TypeError(f"tasks is {tasks!r} and methods {methods!r}; give lists, of one name too: [{tasks!r}]")
+    if isinstance(seeds, int):
+        raise TypeError(f"seeds is {seeds}; give the seeds themselves, for instance range({seeds})")
     seeds = list(seeds)
     if not (tasks and methods and seeds):
         raise ValueError(
@@ -105,6 +110,8 @@ def plan(
     for seed in seeds:
         for task, fingerprint in prints:
             for method in chosen:
+                if isinstance(budget, Mapping) and method.name not in budget:
+                    raise ValueError(f"there is no budget for {method.name}; there are some for {', '.join(budget)}")
                 own = Budget.of(budget[method.name] if isinstance(budget, Mapping) else budget, task.epochs)
                 settings = settings_of(task, method, seed, own, fingerprint=fingerprint, evaluate_on=evaluate_on)
                 cells.append(Cell(task, method, seed, own, evaluate_on, settings))

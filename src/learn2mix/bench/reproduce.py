@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,8 +129,9 @@ def reproduce(
         exhibit: The exhibit; see :func:`find_exhibit`.
         folder: Where runs are kept, in a folder for each task and variant.
         tasks: Some of its tasks; None takes all but stand-ins.
-        methods: Methods for the panels that do not name their own, ``["all"]`` for all that are registered; None takes the
-            paper's and two controls. Those that do not fit a task are left out there.
+        methods: Methods, ``["all"]`` for all that are registered; None takes the paper's and two controls for an exhibit of
+            the paper's, and all for a study. Those that do not fit a task are left out there, and of a panel that names its
+            own methods only those are taken.
         seeds: How many seeds, from 0; None takes each task's own.
         fraction: The part of each budget E to train for, in (0, 1]; what is read at later parts is left out.
         stored_only: Train nothing; show what the folder holds, each panel at the longest budget there is.
@@ -141,19 +143,69 @@ def reproduce(
 
     Raises:
         ValueError: ``fraction`` is not in (0, 1], or a name is unknown.
+        OSError: No panel's data could be loaded; where only some are lacking, the result's failures say so.
     """
     if not 0 < fraction <= 1:
         raise ValueError(
             f"fraction is {fraction}; it must be above 0 and at most 1, the part of the budget to train for"
         )
+    for method in [] if methods in (None, ["all"]) else methods or []:
+        find_method(method)  # an unknown name is refused before hours of training
     how = _How(Path(folder), seeds, fraction, stored_only, data_dir, device, workers, watch, progress)
     result = Reproduction(exhibit)
+    errors: list[Exception] = []
+    parts = []
     for panel in chosen(exhibit, tasks):
-        task = panel.varied()
-        asked = panel.methods or methods or (*PAPERS_METHODS, *CONTROLS)
-        arms = fitting(task, None if asked == ["all"] else asked, fraction * min(panel.length, 1.0))
-        _add(result, panel, task, arms, how)
+        try:
+            parts.append(_make(result, panel, _arms(panel, exhibit, methods, fraction), how))
+        except (
+            ValueError,
+            OSError,
+            ImportError,
+        ) as error:  # its data are not there, or no method fits: the others go on
+            errors.append(error)
+            result.failures[panel.title] = f"{panel.title}: {error}"
+            parts.append(_Part(panel, [], fraction))
+    if errors and not result.runs:
+        raise errors[0]
+    _sum_up(result, parts)
     return result
+
+
+def _arms(panel: Panel, exhibit: Exhibit, methods: Sequence[str] | None, fraction: float) -> list[Method]:
+    """Choose a panel's methods: its own, those that are asked for, or what the exhibit takes by itself."""
+    usual = [*PAPERS_METHODS, *CONTROLS] if exhibit.of_paper else ["all"]
+    asked: Sequence[str | Method] = panel.methods or methods or usual
+    if panel.methods and methods and list(methods) != ["all"]:
+        asked = [method for method in panel.methods if find_method(method).name in methods]
+    made = (
+        fitting(panel.varied(), None if list(asked) == ["all"] else asked, fraction * min(panel.length, 1.0))
+        if asked
+        else []
+    )
+    if not made:
+        raise ValueError(f"none of the methods {', '.join(methods or [])} is for {panel.title} here; name others")
+    return made
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A panel's runs; see :class:`Shown` for the rest."""
+
+    panel: Panel
+    runs: list[Run]
+    fraction: float
+    missing: int = 0
+    tuning: str = ""
+
+
+def _sum_up(result: Reproduction, parts: Sequence[_Part]) -> None:
+    """Work out all panels' figures at once, so that verdicts are the same here and on the page of all runs."""
+    tasks = summarise(result.runs, timing=result.timings).tasks if result.runs else ()
+    by_run = {run.key: task for task in tasks for arm in task.arms for run in arm.runs.values()}
+    for part in parts:
+        found = by_run[part.runs[0].key] if part.runs else None
+        result.shown.append(Shown(part.panel, found, part.fraction, part.missing, part.tuning))
 
 
 @dataclass(frozen=True)
@@ -176,27 +228,28 @@ class _How:
         return {"data_dir": self.data_dir, "device": self.device, "workers": workers, "watch": self.watch}
 
 
-def _add(result: Reproduction, panel: Panel, task: Task, arms: list[Method], how: _How) -> None:
-    """Add a panel's runs and figures."""
+def _make(result: Reproduction, panel: Panel, arms: list[Method], how: _How) -> _Part:
+    """Make or find a panel's runs, and add them to the result."""
+    task = panel.varied()
     store, words = Store(how.folder / panel.folder), ""
     seeds = range(how.seeds or task.seeds)
     if panel.tuned:
         arms, words = _tuned(store.folder, task, arms, seeds, how)
     if how.stored_only:
-        runs, part = _stored(store, task, arms, panel)
-        missing = 0
+        runs, fraction = _stored(store, task, arms, panel, how.seeds)
+        missing, timing = 0, store.timing()
     else:
         budget = Budget(epochs=panel.epochs(how.fraction))
         done = compare([task], arms, seeds, store=store, budget=budget, **how.options(task))
-        runs, part, missing = done.runs, how.fraction, len(done.failures)
+        runs, fraction, missing = done.runs, how.fraction, len(done.failures)
         result.made += done.made
         result.failures |= done.failures
-        _time(store, task, arms, how)
-    timing = store.timing()
+        ended = {run.settings["method"] for run in runs}
+        timed = [method for method in arms if method.name in ended]
+        timing = clock.stored(store, task, timed, data_dir=how.data_dir, device=how.device, progress=how.progress)
     result.timings.extend([timing] if timing is not None else [])
     result.runs.extend(runs)
-    found = summarise(runs, timing=timing).tasks[0] if runs else None
-    result.shown.append(Shown(panel, found, part, missing, words))
+    return _Part(panel, runs, fraction, missing, words)
 
 
 def _tuned(folder: Path, task: Task, arms: Sequence[Method], reported: range, how: _How) -> tuple[list[Method], str]:
@@ -222,7 +275,9 @@ def _tuned(folder: Path, task: Task, arms: Sequence[Method], reported: range, ho
     return list(tuning.methods_for(task, reported)), words
 
 
-def _stored(store: Store, task: Task, arms: Sequence[Method], panel: Panel) -> tuple[list[Run], float]:
+def _stored(
+    store: Store, task: Task, arms: Sequence[Method], panel: Panel, seeds: int | None
+) -> tuple[list[Run], float]:
     """Find a panel's runs in a store: of these methods, at the longest budget up to its own of which there are any."""
     wanted = {_identity(method.name, method.version, method.settings(task)) for method in arms}
     shared = {**task.settings(), "evaluate_on": "test"}
@@ -232,25 +287,18 @@ def _stored(store: Store, task: Task, arms: Sequence[Method], panel: Panel) -> t
         if all(run.settings.get(key) == value for key, value in shared.items())
         and _identity(*(run.settings[key] for key in ("method", "method_version", "method_settings"))) in wanted
         and run.settings.get("epochs", math.inf) <= panel.epochs()
+        and (seeds is None or run.settings["seed"] < seeds)
     ]
     if panel.length > 1:  # a shorter run says nothing of what comes after
         found = [run for run in found if run.settings["epochs"] == panel.epochs()]
     longest = max((run.settings["epochs"] for run in found), default=0)
-    return [run for run in found if run.settings["epochs"] == longest], min(1.0, longest / panel.epochs())
+    found = [run for run in found if run.settings["epochs"] == longest]
+    # of runs on several states of the data those of the one that most are on
+    data = Counter(run.settings["data"] for run in found).most_common(1)
+    return [run for run in found if run.settings["data"] == data[0][0]], min(1.0, longest / panel.epochs())
 
 
 def _identity(name: str, version: int, settings: Mapping[str, Any]) -> str:
     """Name a method with its settings, but for those that are cut along with the budget."""
     lasting = {key: value for key, value in settings.items() if key != "warmup_epochs"}
     return json.dumps([name, version, lasting], sort_keys=True)
-
-
-def _time(store: Store, task: Task, arms: Sequence[Method], how: _How) -> None:
-    """Measure step times, if those stored lack a method."""
-    stored = store.timing()
-    names = {method.name: method for method in arms}
-    if stored is None or not set(names) <= set(stored["seconds_per_step"]):
-        timing = clock.measure(
-            task, list(names.values()), data_dir=how.data_dir, device=how.device, progress=how.progress
-        )
-        store.put_timing(timing.to_json())

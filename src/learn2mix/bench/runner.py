@@ -23,6 +23,7 @@ from learn2mix.bench.methods.base import Job, Method
 from learn2mix.bench.record import Run
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import DivergedError, EpochSummary, Scores, Trainer, Work, evaluate, reestimate
+from learn2mix.checks import whole_number
 
 VALIDATION_FRACTION = 0.1
 _STATISTICS_BATCHES = 10
@@ -67,10 +68,10 @@ def settings_of(
         evaluate_on: ``"test"``, or ``"validation"`` for tuning.
 
     Raises:
+        TypeError: ``seed`` is no integer.
         ValueError: ``seed`` is negative, ``evaluate_on`` is neither of the two, or the method does not fit the task.
     """
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; it must be 0 or more")
+    whole_number("seed", seed)
     if evaluate_on not in _EVALUATE_ON:
         raise ValueError(f"evaluate_on is {evaluate_on!r}; it must be 'test', or 'validation' for tuning")
     refusal = method.refusal(task)

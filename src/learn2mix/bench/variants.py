@@ -12,7 +12,9 @@ from learn2mix.bench.data.profiles import named
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.runner import find_method, find_task
 from learn2mix.bench.tasks.base import Task
+from learn2mix.checks import Range, number, whole_number
 
+_POSITIVE = Range(0, low_open=True, high_open=True)
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -42,6 +44,7 @@ def vary(
         batch_size: Examples a batch, at least 1.
 
     Raises:
+        TypeError: A number is none.
         ValueError: A name is unknown, a number is out of range, or a profile and its factor do not go together.
 
     >>> vary("digits", profile="exponential", imbalance_factor=20, learning_rate=0.01).profile
@@ -55,6 +58,8 @@ def vary(
             f"profile is {profile!r} and the imbalance factor {imbalance_factor}; a profile needs a factor, and a factor a "
             "profile: for instance exponential and 100"
         )
+    if imbalance_factor is not None:
+        number("imbalance_factor", imbalance_factor, Range(1, high_open=True), fix="for instance 10")
     if profile is not None:
         changes["profile"] = None if imbalance_factor is None else named(profile, imbalance_factor)
     if optimizer is not None:
@@ -62,13 +67,9 @@ def vary(
             raise ValueError(f"no optimiser is called {optimizer!r}; there are: {', '.join(OPTIMIZERS)}")
         changes["optimizer"] = OPTIMIZERS[optimizer]
     if learning_rate is not None:
-        if not 0 < learning_rate < float("inf"):
-            raise ValueError(f"the learning rate is {learning_rate}; it must be above 0 and finite")
-        changes["learning_rate"] = learning_rate
+        changes["learning_rate"] = number("learning_rate", learning_rate, _POSITIVE, fix="the task's own is a start")
     if batch_size is not None:
-        if batch_size < 1:
-            raise ValueError(f"the batch size is {batch_size}; it must be at least 1")
-        changes["batch_size"] = batch_size
+        changes["batch_size"] = whole_number("batch_size", batch_size, low=1)
     return replace(base, **changes)
 
 

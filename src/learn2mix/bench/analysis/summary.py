@@ -103,9 +103,10 @@ def _arms(runs: Sequence[Run], timings: Sequence[Mapping[str, Any]]) -> list[Arm
 
 
 def _step_seconds(timings: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], method: str) -> float | None:
-    """Look a step time up; times of another task, or with another batch size, say nothing of this one."""
+    """Look a step time up; times of another task, or under other settings, say nothing of this one."""
     for timing in timings:
-        same = all(timing.get(key, settings.get(key)) == settings.get(key) for key in ("task", "batch_size"))
+        theirs = timing.get("settings", {"task": timing.get("task", settings.get("task"))})
+        same = all(settings.get(key) == value for key, value in theirs.items())
         if same and method in timing.get("seconds_per_step", {}):
             return float(timing["seconds_per_step"][method])
     return None

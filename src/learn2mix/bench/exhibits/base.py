@@ -59,9 +59,14 @@ class Panel:
         """The task, and what sets the panel apart."""
         return f"{self.task}, {self.label}" if self.label else self.task
 
+    @property
+    def budget(self) -> float:
+        """Its budget in epochs."""
+        return find_task(self.task).epochs * self.length
+
     def epochs(self, fraction: float = 1.0) -> int:
         """Return a part of its budget in epochs, at least 1."""
-        return max(1, round(find_task(self.task).epochs * self.length * fraction))
+        return max(1, round(self.budget * fraction))
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,8 @@ def _titled(title: str, scale: Scale) -> str:
 
 def _reached(one: Shown) -> list[float]:
     """Return the parts of the budget that the runs got to."""
-    return [fraction for fraction in FRACTIONS if fraction <= one.fraction + 1e-9] or [one.fraction]
+    ended = one.panel.epochs(one.fraction)
+    return [fraction for fraction in FRACTIONS if one.panel.epochs(fraction) <= ended] or [one.fraction]
 
 
 def _part(fraction: float) -> str:
@@ -226,7 +227,7 @@ def _beside(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[st
     columns = list(_who(task.rows))
     judged = agreeing = 0
     for fraction in _reached(one):
-        found = [turn(_at(arm, one.panel.epochs(fraction))) for arm in task.arms]
+        found = [turn(_at(arm, fraction * one.panel.budget)) for arm in task.arms]
         title = _part(fraction)
         columns.append(Column(_titled(title, scale), tuple(written(estimate, scale) for estimate in found)))
         if not one.panel.published or fraction not in FRACTIONS:
@@ -242,6 +243,8 @@ def _beside(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[st
     notes = (
         [f"The paper's {'accuracies' if accuracy else 'errors'} are means of 5 runs."] if one.panel.published else []
     )
+    if one.panel.published and _reached(one)[0] not in FRACTIONS:
+        notes.append("It states 0.25E, 0.5E and E, none of which these runs reach.")
     if judged:
         notes.append(f"Of {judged} differences to the paper with an interval (Welch, 95 %), {agreeing} contain 0.")
     return tuple(columns), tuple(notes)
@@ -253,7 +256,9 @@ def _stated(one: Shown, method: str, fraction: float) -> Estimate | None:
 
 
 def _at(arm: Arm, epoch: float) -> Estimate:
-    return stats.mean_interval(arm.stack("test_metric")[:, _row_at(arm, epoch)])
+    """Read the test metric at an epoch, on the line between the two points about it."""
+    curves = zip(arm.stack("epoch"), arm.stack("test_metric"), strict=True)
+    return stats.mean_interval([np.interp(epoch, at, values) for at, values in curves])
 
 
 def _as_it_is(estimate: Estimate) -> Estimate:

@@ -12,6 +12,7 @@ from learn2mix.bench.data import Examples
 from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add, shuffled
 from learn2mix.bench.tasks.base import PerExample
 from learn2mix.bench.training import Arm
+from learn2mix.checks import whole_number
 
 
 @add
@@ -33,6 +34,9 @@ class Curriculum(Method):
     reference: ClassVar[str] = "arXiv:2412.16482, CURR; Hacohen and Weinshall, arXiv:1904.03626"
 
     warmup_epochs: int = 50
+
+    def __post_init__(self) -> None:
+        whole_number("warmup_epochs", self.warmup_epochs, fix="the paper has 50")
 
     def prepare(self, job: Job) -> Arm:
         """Train the first network and rank the training set with it."""

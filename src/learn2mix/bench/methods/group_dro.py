@@ -12,6 +12,7 @@ from torch import Tensor
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
 from learn2mix.bench.training import Arm
+from learn2mix.checks import Range, number
 
 
 @add
@@ -29,6 +30,9 @@ class GroupDRO(Method):
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"step_size": (0.0001, 0.001, 0.01, 0.1, 1.0)}
 
     step_size: float = 0.01
+
+    def __post_init__(self) -> None:
+        number("step_size", self.step_size, Range(0, low_open=True, high_open=True), fix="0.01 is its authors'")
 
     def prepare(self, job: Job) -> Arm:
         """Make the mixer and start from equal weights."""
