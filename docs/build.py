@@ -84,6 +84,12 @@ def readme() -> str:
         return f"{match[1]}\n{table(match[2])}{match[3]}"
 
     text = re.sub(r"(<!-- results: (\S+) -->)\n.*?(<!-- end -->)", renew, README.read_text(), flags=re.DOTALL)
+    text = re.sub(
+        r"<!-- tuned -->\n.*?<!-- end -->",
+        lambda _: f"<!-- tuned -->\n{results_page.tuned_headlines()}<!-- end -->",
+        text,
+        flags=re.DOTALL,
+    )
     counted = f"<!-- verdicts -->\n{results_page.verdict_counts()}<!-- end -->"
     return re.sub(r"<!-- verdicts -->\n.*?<!-- end -->", lambda _: counted, text, flags=re.DOTALL)
 

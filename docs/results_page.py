@@ -6,7 +6,7 @@ from pathlib import Path
 
 from build_tools import ROOT, short
 
-from learn2mix.bench.analysis.wording import MINUS, Block
+from learn2mix.bench.analysis.wording import MINUS, Block, headline
 from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Shown
 from learn2mix.bench.reproduce import Reproduction, fitting, reproduce
 from learn2mix.bench.store import Store
@@ -32,7 +32,7 @@ def page() -> str:
         done = stored(exhibit)
         there = [shown for shown in done.shown if shown.summary is not None and not unanswered(shown)]
         lacking += [f"{exhibit.name}: {s.panel.title}" for s in done.shown if s.summary is None or unanswered(s)]
-        varied = {shown.panel.task for shown in done.shown} != {shown.panel.title for shown in done.shown}
+        varied = len({shown.panel.task for shown in done.shown}) < len(done.shown)
         if there and not (varied and len(there) < 2):  # one value of what is varied answers nothing
             parts.append(section(exhibit, exhibit.view(exhibit, there)))
     parts.append(order())
@@ -58,6 +58,13 @@ def verdict_counts() -> str:
     exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == FIRST)
     block = exhibit.view(exhibit, stored(exhibit).shown)[0]
     return f"{table(block)}\n\n{' '.join(block.notes)}\n"
+
+
+def tuned_headlines() -> str:
+    """Say in a sentence a task how tuned learn2mix does beside tuned classical training."""
+    exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == "tuned")
+    found = [(one.panel.title, one.summary) for one in stored(exhibit).shown if one.summary and not unanswered(one)]
+    return "".join(f"- {title}: {headline(summary)}\n" for title, summary in found)
 
 
 def unanswered(shown: Shown) -> bool:
@@ -117,6 +124,8 @@ def origins() -> str:
     lines = ["## Where the runs were made\n"]
     for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
         runs = Store(folder).runs()
+        if not runs:
+            continue
         made = sorted({(short(run.provenance["commit"]), run.provenance["machine"]["cpu"]) for run in runs})
         torch = sorted({run.provenance["versions"]["torch"] for run in runs})
         where = "; ".join(f"commit {commit} on {cpu}" for commit, cpu in made)
