@@ -3,6 +3,7 @@
 import csv
 import http.server
 import os
+import pickle
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from scipy import stats
 
 from bench_toys import LOCAL_DATA, needs_local_data, toy, toy_data
+from learn2mix import registry
 from learn2mix.bench.data import Data, Examples
 from learn2mix.bench.data.images import flattened
 from learn2mix.bench.data.profiles import Step
@@ -591,3 +593,8 @@ def test_local_images_are_cut_to_the_papers_numbers(task, number):
     train, _ = split(task, Data(Examples(rows, rows, labels), Examples(rows, rows, labels), tuple("0123456789")), 0)
     assert len(train) == number
     assert train.group_sizes(10) == task.profile(torch.bincount(labels).tolist())
+
+
+@pytest.mark.parametrize("entry", registry.entries("task"), ids=lambda entry: entry.name)
+def test_every_task_can_be_sent_to_a_worker_process(entry):
+    assert pickle.loads(pickle.dumps(entry.part)).settings() == entry.part.settings()

@@ -178,8 +178,9 @@ def test_augmentation_is_given_the_batch_as_stored_and_evaluation_is_left_alone(
     assert ready.evaluate().loss == pytest.approx(F.cross_entropy(outputs, data.test.y).item(), rel=1e-6)
 
 
-def test_the_network_sees_what_augmentation_returns():
-    recorder, seen = Recorder(), []
+def seen_in_training(recorder, method):
+    """Every batch that the network was given in training."""
+    seen = []
 
     class Watching(nn.Linear):
         def forward(self, x):
@@ -187,21 +188,19 @@ def test_the_network_sees_what_augmentation_returns():
                 seen.append(x.detach().clone())
             return super().forward(x)
 
-    run(toy(augment=recorder, network=lambda: Watching(4, 3)), "classical", 0, 1, data=toy_data())
-    assert torch.stack(seen).equal(torch.stack(recorder.outputs))
+    run(toy(augment=recorder, network=lambda: Watching(4, 3)), method, 0, 1, data=toy_data())
+    return seen
+
+
+def test_the_network_sees_what_augmentation_returns():
+    recorder = Recorder()
+    assert torch.stack(seen_in_training(recorder, "classical")).equal(torch.stack(recorder.outputs))
 
 
 def test_selection_judges_what_is_trained_on():
     """Importance sampling forwards the augmented batch and trains on rows of it."""
-    recorder, seen = Recorder(), []
-
-    class Watching(nn.Linear):
-        def forward(self, x):
-            if self.training:
-                seen.append(x.detach().clone())
-            return super().forward(x)
-
-    run(toy(augment=recorder, network=lambda: Watching(4, 3)), "importance", 0, 1, data=toy_data())
+    recorder = Recorder()
+    seen = seen_in_training(recorder, "importance")
     for given_all, kept, outputs in zip(seen[::2], seen[1::2], recorder.outputs, strict=True):
         assert given_all.equal(outputs)
         assert len(kept) == 4

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.data.profiles import Step
-from learn2mix.bench.data.tables import columns, read_table, regression, standardised
+from learn2mix.bench.data.tables import columns, read_table, regression
 from learn2mix.bench.models import mlp
 from learn2mix.bench.tasks.base import MSE, Task, add, squared_error
 
@@ -32,11 +31,6 @@ def load(data_dir: str | os.PathLike[str] | None = None, progress: Progress = qu
     keep = ~np.isnan(values).any(axis=1) & (table[_GROUP] != "ISLAND")
     names, groups = np.unique(table[_GROUP][keep], return_inverse=True)
     return regression(values[keep], target[keep], groups, names.tolist())
-
-
-def load_joint(data_dir: str | os.PathLike[str] | None = None, progress: Progress = quiet) -> Data:
-    """Load the same with its columns standardised over all rows."""
-    return standardised(load(data_dir, progress))
 
 
 # Groups in order: <1H OCEAN, INLAND, NEAR BAY, NEAR OCEAN. The split is stratified, so N is 3594 where the paper's, of an
@@ -61,16 +55,5 @@ CALIFORNIA_HOUSING = add(
         seeds=20,
         threads=1,
         reference="arXiv:2412.16482, section 4; data: R. K. Pace, R. Barry, Statistics & Probability Letters 33, 1997",
-    )
-)
-
-# As the authors' code does it; the test rows have a say in it.
-CALIFORNIA_HOUSING_JOINT = add(
-    replace(
-        CALIFORNIA_HOUSING,
-        name="california-housing-joint",
-        summary="california-housing, standardised over training and test rows together",
-        load=load_joint,
-        standardise=False,
     )
 )

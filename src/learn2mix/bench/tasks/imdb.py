@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 
 from learn2mix.bench.data import Data, Progress, quiet
@@ -47,19 +48,12 @@ IMDB = add(
 # What a processor can do in reasonable time: 200 words, and no dropout inside attention, which makes an epoch several
 # times dearer. Its figures are not the paper's.
 IMDB_200 = add(
-    Task(
+    replace(
+        IMDB,
         name="imdb-200",
-        version=1,
         summary="IMDB reviews of 200 words, 30 % of the positive ones; one-layer transformer, no attention dropout",
         load=partial(load, 200),
         network=partial(TransformerClassifier, WORDS, 200, attention_dropout=0.0),
-        batch_size=500,
-        epochs=40,
-        mixing_rate=0.1,
-        learning_rate=1e-4,
-        profile=Step(minority=(1,), fraction=0.3),
-        test_fraction=0.2,
-        tokens=True,
         reference="after arXiv:2412.16482, section 4; data: see imdb",
     )
 )

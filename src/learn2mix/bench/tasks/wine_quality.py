@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.data.profiles import Step
-from learn2mix.bench.data.tables import columns, read_table, regression, standardised
+from learn2mix.bench.data.tables import columns, read_table, regression
 from learn2mix.bench.models import mlp
 from learn2mix.bench.tasks.base import MSE, Task, add, squared_error
 
@@ -31,11 +30,6 @@ def load(data_dir: str | os.PathLike[str] | None = None, progress: Progress = qu
         np.concatenate([np.full(len(table[_TARGET]), group) for group, table in enumerate(tables.values())]),
         list(tables),
     )
-
-
-def load_joint(data_dir: str | os.PathLike[str] | None = None, progress: Progress = quiet) -> Data:
-    """Load the same with its columns standardised over all rows."""
-    return standardised(load(data_dir, progress))
 
 
 WINE_QUALITY = add(
@@ -59,16 +53,5 @@ WINE_QUALITY = add(
         seeds=20,
         threads=1,
         reference="arXiv:2412.16482, section 4; data: P. Cortez et al., Decision Support Systems 47(4), 2009",
-    )
-)
-
-# As the authors' code does it; the test rows have a say in it.
-WINE_QUALITY_JOINT = add(
-    replace(
-        WINE_QUALITY,
-        name="wine-quality-joint",
-        summary="wine-quality, standardised over training and test rows together",
-        load=load_joint,
-        standardise=False,
     )
 )
