@@ -1,11 +1,14 @@
 """Exhibits: what they consist of, their figures by hand, and making them from nothing, from a part, from what is stored."""
 
+import functools
+
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
 from bench_support import make_run, make_timing
 from learn2mix import registry
+from learn2mix.bench import clock
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.analysis.wording import MINUS, NONE
@@ -17,6 +20,7 @@ from learn2mix.bench.reproduce import EXHIBITS, chosen, find_exhibit, fitting, r
 from learn2mix.bench.runner import find_task
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks import DIGITS
+from learn2mix.bench.variants import vary
 
 TASKS = {entry.name for entry in registry.entries("task")}
 
@@ -300,6 +304,52 @@ def test_runs_of_other_methods_and_settings_are_not_shown(made):
     other = Exhibit("other", "Other", (Panel("digits", methods=("classical", Learn2Mix(0.4))),), views.at_the_end)
     found = reproduce(other, folder=folder, stored_only=True)
     assert {run.settings["method"] for run in found.runs} == {"classical"}
+
+
+def test_a_preparation_is_cut_along_with_the_budget_and_found_again(tmp_path):
+    """3 of 60 epochs: a twentieth of the curriculum's 50, rounded."""
+    easy = Exhibit("easy", "Easy first", (Panel("digits", methods=("curriculum",)),), views.at_the_end)
+    done = reproduce(easy, folder=tmp_path, seeds=1, fraction=0.05, workers=1)
+    assert [run.settings["method_settings"] for run in done.runs] == [{"warmup_epochs": 2}]
+    assert [run.key for run in reproduce(easy, folder=tmp_path, stored_only=True).runs] == [done.runs[0].key]
+
+
+def test_a_task_whose_data_are_missing_keeps_no_other_from_its_figures(tmp_path):
+    two = Exhibit("two", "Two", (Panel("wine-quality"), Panel("digits", methods=("classical",))), views.at_the_end)
+    (tmp_path / "data").mkdir()
+    done = reproduce(two, folder=tmp_path, seeds=1, fraction=0.02, workers=1, data_dir=tmp_path / "data")
+    assert [one.summary is None for one in done.shown] == [True, False]
+    assert "wine_quality" in done.failures["wine-quality"]
+    with pytest.raises(FileNotFoundError, match="wine_quality"):
+        reproduce(two, folder=tmp_path, tasks=["wine-quality"], seeds=1, data_dir=tmp_path / "data")
+
+
+def test_of_a_panel_that_names_its_methods_only_those_are_taken(made):
+    folder, _ = made
+    found = reproduce(SMALL, folder=folder, methods=["classical"], seeds=1, stored_only=True)
+    assert {(run.settings["method"], run.settings["seed"]) for run in found.runs} == {("classical", 0)}
+    with pytest.raises(ValueError, match="none of the methods focal is for digits here"):
+        reproduce(SMALL, folder=folder, methods=["focal"], stored_only=True)
+
+
+def test_times_that_were_measured_stay_when_others_are_added(tmp_path, monkeypatch):
+    monkeypatch.setattr(clock, "measure", functools.partial(clock.measure, rounds=1, seconds=0.0))
+    store = Store(tmp_path)
+    first = clock.stored(store, "digits", ["classical", "natural"])
+    assert clock.stored(store, "digits", ["natural"]) == first  # nothing is missing
+    more = clock.stored(store, "digits", ["learn2mix"])
+    assert (
+        set(more["seconds_per_step"])
+        == {"classical", "natural", "learn2mix"}
+        == set(store.timing()["seconds_per_step"])
+    )
+    store.put_timing({**more, "machine": {**more["machine"], "device": "another"}})
+    assert set(clock.stored(store, "digits", ["classical"])["seconds_per_step"]) == {"classical"}
+
+
+def test_what_cannot_be_timed_has_no_times(tmp_path):
+    assert clock.stored(Store(tmp_path), vary("digits", batch_size=300), ["classical"]) is None  # one step an epoch
+    assert not (tmp_path / "timing.json").exists()
 
 
 def test_nothing_stored_is_nothing_shown(tmp_path):

@@ -144,7 +144,9 @@ def compare(
         learning_rate=learning_rate,
         batch_size=batch_size,
     )
-    chosen = _methods(methods, varied, fraction or 1.0, mixing_rate)
+    if fraction is not None:
+        epochs = max(1, round(varied.epochs * fraction))
+    chosen = _methods(methods, varied, 1.0 if fraction is None else (epochs or 1) / varied.epochs, mixing_rate)
 
     from learn2mix.bench import clock
     from learn2mix.bench.budget import Budget
@@ -169,7 +171,7 @@ def compare(
         elif steps is not None:
             budget = Budget(steps=steps)
         else:
-            budget = Budget(epochs=epochs or max(1, round(varied.epochs * (fraction or 1.0))))
+            budget = Budget(epochs=epochs or varied.epochs)
         done = make_runs(
             [varied],
             chosen,
@@ -199,7 +201,8 @@ def reproduce(
     ],
     tasks: Annotated[str | None, typer.Option(help="Some of its tasks, separated by commas.")] = None,
     methods: Annotated[
-        str | None, typer.Option(help="Methods, or all that fit; the paper's and two controls if not given.")
+        str | None,
+        typer.Option(help="Methods, or all that fit; if not given the paper's and two controls, for a study all."),
     ] = None,
     seeds: Seeds = None,
     fraction: Fraction = None,
@@ -320,7 +323,7 @@ def _known(family: str, name: str, option: str) -> str:
     return name
 
 
-def _methods(asked: str, task: Task, fraction: float, mixing_rate: float | None) -> list[Method]:
+def _methods(asked: str, task: Task, part: float, mixing_rate: float | None) -> list[Method]:
     """Make the methods that were asked for, those that fit where it was all of them."""
     from learn2mix.bench.reproduce import fitting
     from learn2mix.bench.variants import with_settings
@@ -328,7 +331,7 @@ def _methods(asked: str, task: Task, fraction: float, mixing_rate: float | None)
     names = None if asked == "all" else [_known("method", name.strip(), "--methods") for name in asked.split(",")]
     if names is not None and len(set(names)) < len(names):
         raise typer.BadParameter(f"{asked!r} names a method twice", param_hint="--methods")
-    made = [with_settings(method, mixing_rate=mixing_rate) for method in fitting(task, names, fraction)]
+    made = [with_settings(method, mixing_rate=mixing_rate) for method in fitting(task, names, part)]
     left = set(names or ()) - {method.name for method in made}
     if left:
         from learn2mix.bench.runner import find_method

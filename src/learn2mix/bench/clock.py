@@ -172,7 +172,7 @@ def stored(
     except ValueError:
         return None
     store.put_timing(timing.to_json())
-    return timing.to_json()
+    return store.timing()
 
 
 def machine_of(device: torch.device | str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections import Counter
@@ -26,7 +25,6 @@ from learn2mix.bench.runner import find_method
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.tuning import SEEDS, Tuning, tune
-from learn2mix.bench.variants import with_settings
 
 EXHIBITS = {exhibit.name: exhibit for exhibit in (*PAPER, *STUDIES)}
 """Every table, figure and study by its name."""
@@ -85,23 +83,18 @@ def chosen(exhibit: Exhibit, tasks: Sequence[str] | None) -> list[Panel]:
     return [panel for panel in exhibit.panels if panel.task in tasks]
 
 
-def fitting(task: Task, methods: Sequence[str | Method] | None = None, fraction: float = 1.0) -> list[Method]:
-    """Make those methods that fit a task, preparations that last epochs cut to the part of the budget.
+def fitting(task: Task, methods: Sequence[str | Method] | None = None, part: float = 1.0) -> list[Method]:
+    """Make those methods that fit a task.
 
     One that fits the task's kind but not the task has its stand-in take its place.
 
     Args:
         task: The task.
         methods: Methods, or their names; None takes all that are registered.
-        fraction: The part of the budget, in (0, 1].
+        part: The part of the task's budget that they are for, in (0, 1]; see :meth:`Method.cut`.
     """
     asked = methods or [entry.name for entry in registry.entries("method")]
-    made = [find_method(method) for method in asked]
-    usual = [getattr(method, "warmup_epochs", 0) for method in made]
-    cut = [
-        with_settings(method, warmup_epochs=max(1, round(epochs * fraction))) if epochs else method
-        for method, epochs in zip(made, usual, strict=True)
-    ]
+    cut = [find_method(method).cut(part) for method in asked]
     stand_ins = [m.instead for m in cut if m.instead and task.kind in m.kinds and m.refusal(task)]
     fits = [method for method in cut if not method.refusal(task)]
     known = {method.name for method in fits}
@@ -157,12 +150,9 @@ def reproduce(
     parts = []
     for panel in chosen(exhibit, tasks):
         try:
-            parts.append(_make(result, panel, _arms(panel, exhibit, methods, fraction), how))
-        except (
-            ValueError,
-            OSError,
-            ImportError,
-        ) as error:  # its data are not there, or no method fits: the others go on
+            parts.append(_make(result, panel, _arms(panel, exhibit, methods), how))
+        except (ValueError, OSError, ImportError) as error:
+            # its data are not there, or no method fits: the others go on
             errors.append(error)
             result.failures[panel.title] = f"{panel.title}: {error}"
             parts.append(_Part(panel, [], fraction))
@@ -172,17 +162,14 @@ def reproduce(
     return result
 
 
-def _arms(panel: Panel, exhibit: Exhibit, methods: Sequence[str] | None, fraction: float) -> list[Method]:
+def _arms(panel: Panel, exhibit: Exhibit, methods: Sequence[str] | None) -> list[Method]:
     """Choose a panel's methods: its own, those that are asked for, or what the exhibit takes by itself."""
-    usual = [*PAPERS_METHODS, *CONTROLS] if exhibit.of_paper else ["all"]
-    asked: Sequence[str | Method] = panel.methods or methods or usual
-    if panel.methods and methods and list(methods) != ["all"]:
+    everything = methods is not None and list(methods) == ["all"]
+    usual = (*PAPERS_METHODS, *CONTROLS) if exhibit.of_paper else None
+    asked: Sequence[str | Method] | None = panel.methods or (None if everything else methods or usual)
+    if panel.methods and methods and not everything:
         asked = [method for method in panel.methods if find_method(method).name in methods]
-    made = (
-        fitting(panel.varied(), None if list(asked) == ["all"] else asked, fraction * min(panel.length, 1.0))
-        if asked
-        else []
-    )
+    made = [] if asked == [] else fitting(panel.varied(), asked)
     if not made:
         raise ValueError(f"none of the methods {', '.join(methods or [])} is for {panel.title} here; name others")
     return made
@@ -240,6 +227,7 @@ def _make(result: Reproduction, panel: Panel, arms: list[Method], how: _How) -> 
         missing, timing = 0, store.timing()
     else:
         budget = Budget(epochs=panel.epochs(how.fraction))
+        arms = _cut(arms, task, budget.epochs or 1)
         done = compare([task], arms, seeds, store=store, budget=budget, **how.options(task))
         runs, fraction, missing = done.runs, how.fraction, len(done.failures)
         result.made += done.made
@@ -279,26 +267,29 @@ def _stored(
     store: Store, task: Task, arms: Sequence[Method], panel: Panel, seeds: int | None
 ) -> tuple[list[Run], float]:
     """Find a panel's runs in a store: of these methods, at the longest budget up to its own of which there are any."""
-    wanted = {_identity(method.name, method.version, method.settings(task)) for method in arms}
     shared = {**task.settings(), "evaluate_on": "test"}
     found = [
         run
         for run in store.runs()
         if all(run.settings.get(key) == value for key, value in shared.items())
-        and _identity(*(run.settings[key] for key in ("method", "method_version", "method_settings"))) in wanted
         and run.settings.get("epochs", math.inf) <= panel.epochs()
         and (seeds is None or run.settings["seed"] < seeds)
     ]
     if panel.length > 1:  # a shorter run says nothing of what comes after
         found = [run for run in found if run.settings["epochs"] == panel.epochs()]
-    longest = max((run.settings["epochs"] for run in found), default=0)
-    found = [run for run in found if run.settings["epochs"] == longest]
-    # of runs on several states of the data those of the one that most are on
-    data = Counter(run.settings["data"] for run in found).most_common(1)
-    return [run for run in found if run.settings["data"] == data[0][0]], min(1.0, longest / panel.epochs())
+    for epochs in sorted({run.settings["epochs"] for run in found}, reverse=True):
+        wanted = [
+            {"epochs": epochs, "method": m.name, "method_version": m.version, "method_settings": m.settings(task)}
+            for m in _cut(arms, task, epochs)
+        ]
+        there = [run for run in found if {key: run.settings[key] for key in wanted[0]} in wanted] if wanted else []
+        if there:
+            # of runs on several states of the data those of the one that most are on
+            data = Counter(run.settings["data"] for run in there).most_common(1)[0][0]
+            return [run for run in there if run.settings["data"] == data], min(1.0, epochs / panel.epochs())
+    return [], 0.0
 
 
-def _identity(name: str, version: int, settings: Mapping[str, Any]) -> str:
-    """Name a method with its settings, but for those that are cut along with the budget."""
-    lasting = {key: value for key, value in settings.items() if key != "warmup_epochs"}
-    return json.dumps([name, version, lasting], sort_keys=True)
+def _cut(arms: Sequence[Method], task: Task, epochs: int) -> list[Method]:
+    """Cut what methods do beforehand along with a budget that is a part of the task's."""
+    return [method.cut(min(1.0, epochs / task.epochs)) for method in arms]

@@ -134,6 +134,10 @@ class Method(ABC):
         """Return the optimiser's learning rate; a method that takes another than the task's has it in its settings."""
         return task.learning_rate
 
+    def cut(self, part: float) -> Method:
+        """Return the method for a part of the task's budget, in (0, 1]: what it does beforehand lasts that part too."""
+        return self
+
     def rehearsal(self) -> Method:
         """Return a method whose steps cost the same and whose preparation is cheap, to time steps with."""
         return self

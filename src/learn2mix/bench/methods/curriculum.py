@@ -48,6 +48,10 @@ class Curriculum(Method):
         )
         return Arm(job.train, feed, job.task.loss)
 
+    def cut(self, part: float) -> Method:
+        """Train the first network for that part, at least an epoch."""
+        return replace(self, warmup_epochs=max(1, round(self.warmup_epochs * part))) if self.warmup_epochs else self
+
     def rehearsal(self) -> Method:
         """Rank with an untrained network."""
         return replace(self, warmup_epochs=0)

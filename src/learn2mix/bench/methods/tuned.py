@@ -65,6 +65,10 @@ class Tuned(Method):
         """Return the learning rate, whatever the task's."""
         return self.learning_rate
 
+    def cut(self, part: float) -> Method:
+        """Cut the method."""
+        return Tuned(self.method.cut(part), self.learning_rate)
+
     def rehearsal(self) -> Method:
         """Rehearse the method at this rate."""
         return Tuned(self.method.rehearsal(), self.learning_rate)
