@@ -15,6 +15,7 @@ from learn2mix.bench.data import Data
 from learn2mix.bench.methods import Job
 from learn2mix.bench.models import mlp
 from learn2mix.bench.tasks import Task
+from learn2mix.bench.training import Batch
 
 LOCAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -61,7 +62,18 @@ def toy(**changes):
 
 def toy_job(**changes):
     task = toy(**changes)
-    return Job(task, toy_data().train, 3, seed=0, epochs=3)
+    return Job(task, toy_data().train, 3, seed=0, epochs=3, steps_per_epoch=84 // task.batch_size)
+
+
+def arm_of(method, job):
+    """The whole arm, with what a method leaves to the task."""
+    return job.complete(method.prepare(job))
+
+
+def of_groups(groups):
+    """A batch of which only the groups matter."""
+    nothing = torch.zeros(len(groups))
+    return Batch(nothing, nothing, torch.as_tensor(groups), torch.arange(len(groups)))
 
 
 def columns(run):

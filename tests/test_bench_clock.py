@@ -31,13 +31,13 @@ class SlowSteps(Classical):
     name: ClassVar[str] = "slow-steps"
 
     def prepare(self, job):
-        arm = super().prepare(job)
+        arm = job.complete(super().prepare(job))
 
         def loss(outputs, y):
             time.sleep(STEP)
             return arm.loss(outputs, y)
 
-        return Arm(arm.train, arm.feed, loss)
+        return Arm(loss=loss)
 
 
 class SlowFeed(ShuffledFeed):
@@ -58,7 +58,7 @@ class SlowEpochs(Classical):
 
     def prepare(self, job):
         feed = SlowFeed(torch.arange(len(job.train)), job.batch_size, job.steps_per_epoch, seed=0)
-        return Arm(job.train, feed, job.task.loss)
+        return Arm(feed=feed)
 
 
 def test_slow_steps_and_slow_epochs_show_where_they_are():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench_toys import SIZES, blobs, toy, toy_data, toy_job
+from bench_toys import SIZES, arm_of, blobs, of_groups, toy, toy_data, toy_job
 from learn2mix import registry
 from learn2mix.bench import seeds
 from learn2mix.bench.budget import Budget
@@ -47,7 +47,7 @@ def go_through(arm, losses):
     for indices in arm.feed.epoch():
         groups = arm.train.groups[indices]
         made_of.append(groups)
-        arm.feed.observe(torch.tensor(losses)[groups], groups)
+        arm.feed.observe(torch.tensor(losses)[groups], of_groups(groups))
     arm.feed.step()
     return torch.stack(made_of)
 
@@ -60,7 +60,7 @@ def rows_of(result):
 
 
 def test_one_shot_jumps_to_the_first_epochs_normalised_losses_and_stays():
-    arm = OneShot().prepare(toy_job())
+    arm = arm_of(OneShot(), toy_job())
     np.testing.assert_allclose(arm.feed.mixer.proportions, PRIOR, rtol=1e-12)
     go_through(arm, [1.0, 2.0, 5.0])
     measured = arm.feed.mixer.proportions
@@ -76,7 +76,7 @@ def test_one_shot_measures_the_losses_of_its_first_epoch_as_they_were_trained_on
     ready = make_ready(toy(), OneShot(), 0, toy_data())
     feed, seen = ready.trainer.arm.feed, []
     observe = feed.observe
-    feed.observe = lambda losses, groups: (seen.append((losses, groups)), observe(losses, groups))
+    feed.observe = lambda losses, batch: (seen.append((losses, batch.groups)), observe(losses, batch))
     ready.trainer.train_epoch()
     losses, groups = (torch.cat(part).double().numpy() for part in zip(*seen, strict=True))
     means = np.array([losses[groups == group].mean() for group in range(3)])
@@ -149,7 +149,7 @@ def test_the_run_before_it_is_counted_as_preparation(budget, epochs):
 
 def test_yoked_rehearses_without_the_run_before_it():
     job = dataclasses.replace(toy_job(), epochs=50)
-    arm = Yoked(mixing_rate=0.3).rehearsal().prepare(job)
+    arm = arm_of(Yoked(mixing_rate=0.3).rehearsal(), job)
     assert job.preparation.steps == 0
     go_through(arm, [1.0, 2.0, 5.0])
     np.testing.assert_allclose(arm.feed.mixer.proportions, PRIOR, rtol=1e-12)
@@ -168,7 +168,7 @@ def test_the_mixing_rate_is_the_tasks_unless_it_is_given(method):
 
 def test_the_weights_are_the_proportions_of_learn2mix_over_the_natural_ones():
     job = toy_job(mixing_rate=0.25)
-    arm = Learn2MixWeighted().prepare(job)
+    arm = arm_of(Learn2MixWeighted(), job)
     assert arm.feed.weights.tolist() == [1.0, 1.0, 1.0]
     alpha = PRIOR
     for losses in ([1.0, 2.0, 5.0], [3.0, 3.0, 1.0], [0.5, 0.0, 0.0]):
@@ -180,21 +180,21 @@ def test_the_weights_are_the_proportions_of_learn2mix_over_the_natural_ones():
     groups = torch.tensor([0, 1, 1, 2])
     losses = torch.tensor([4.0, 3.0, 2.0, 1.0])
     expected = np.mean((alpha / PRIOR)[[0, 1, 1, 2]] * [4.0, 3.0, 2.0, 1.0])
-    assert arm.combine(losses, groups).item() == pytest.approx(expected, rel=1e-6)
+    assert arm.combine(losses, of_groups(groups)).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_group_that_an_epoch_does_not_see_keeps_its_last_loss_and_before_any_the_mean_of_the_others():
     """15 examples in batches of 8: a group of one example is in every other batch or so, and a batch is an epoch."""
     x, y = blobs((10, 4, 1))
     train = Data.from_arrays(x, y).train
-    feed = Learn2MixWeighted(mixing_rate=0.4).prepare(Job(toy(), train, 3, seed=1, epochs=9)).feed
+    feed = arm_of(Learn2MixWeighted(mixing_rate=0.4), Job(toy(), train, 3, seed=1, epochs=9, steps_per_epoch=1)).feed
     prior = np.array([10, 4, 1]) / 15
     alpha, known, unseen = prior, {}, []
     generator = np.random.default_rng(0)
     for epoch in range(30):
         for indices in feed.epoch():
             groups, costs = train.groups[indices], torch.tensor(generator.uniform(1, 5, 8), dtype=torch.float32)
-            feed.observe(costs, groups)
+            feed.observe(costs, of_groups(groups))
             seen = {g: costs[groups == g].double().mean().item() for g in sorted(set(groups.tolist()))}
         feed.step()
         if not known:
@@ -220,7 +220,7 @@ def autograd_gradient(weights, arm, batches):
     for indices in batches:
         batch = arm.train.take(indices)
         losses = (batch.x @ w - batch.groups).square()
-        (arm.combine(losses, batch.groups) / len(batches)).backward()
+        (arm.combine(losses, of_groups(batch.groups)) / len(batches)).backward()
     return w.grad.double().numpy()
 
 
@@ -231,7 +231,7 @@ def test_the_expected_gradient_is_that_of_learn2mix_at_equal_proportions():
 
     # one batch that is the whole set: the very gradient
     job = toy_job(batch_size=84, mixing_rate=0.5)
-    arm = Learn2MixWeighted().prepare(job)
+    arm = arm_of(Learn2MixWeighted(), job)
     go_through(arm, first)
     expected = line_gradient(weights, job.train, alpha)
     np.testing.assert_allclose(autograd_gradient(weights, arm, [torch.arange(84)]), expected, atol=1e-5)
@@ -239,14 +239,14 @@ def test_the_expected_gradient_is_that_of_learn2mix_at_equal_proportions():
 
     # Small batches of both, over many epochs. Losses in proportion to alpha keep it where it is.
     for method in (Learn2Mix(), Learn2MixWeighted()):
-        arm = method.prepare(toy_job(mixing_rate=0.5))
+        arm = arm_of(method, toy_job(mixing_rate=0.5))
         go_through(arm, first)
         batches = []
         for _ in range(100):
             for indices in arm.feed.epoch():
                 batches.append(indices)
                 groups = arm.train.groups[indices]
-                arm.feed.observe(torch.tensor(alpha)[groups], groups)
+                arm.feed.observe(torch.tensor(alpha)[groups], of_groups(groups))
             arm.feed.step()
         np.testing.assert_allclose(autograd_gradient(weights, arm, batches), expected, atol=0.02 * abs(expected).max())
 
@@ -304,15 +304,15 @@ def test_huge_losses_do_not_overflow(huge):
 
 def test_group_dro_trains_on_balanced_batches_and_takes_its_step_size():
     job = toy_job()
-    arm = GroupDRO(step_size=2.0).prepare(job)
+    arm = arm_of(GroupDRO(step_size=2.0), job)
     counts = torch.bincount(go_through(arm, [1.0, 1.0, 1.0]).flatten(), minlength=3)
     assert ((counts - 80 / 3).abs() <= 2).all()
-    arm.combine(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0, 1, 2]))
-    assert arm.combine.weights[0].item() == pytest.approx(math.exp(2) / (math.exp(2) + 2), rel=1e-6)
-    fresh = GroupDRO().prepare(job)  # no weights are left from another run
-    assert fresh.combine.weights.tolist() == pytest.approx([1 / 3] * 3)
-    fresh.combine(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0, 1, 2]))
-    assert fresh.combine.weights[0].item() == pytest.approx(math.exp(0.01) / (math.exp(0.01) + 2), rel=1e-6)
+    arm.combine(torch.tensor([1.0, 0.0, 0.0]), of_groups([0, 1, 2]))
+    assert arm.combine.__self__.weights[0].item() == pytest.approx(math.exp(2) / (math.exp(2) + 2), rel=1e-6)
+    fresh = arm_of(GroupDRO(), job)  # no weights are left from another run
+    assert fresh.combine.__self__.weights.tolist() == pytest.approx([1 / 3] * 3)
+    fresh.combine(torch.tensor([1.0, 0.0, 0.0]), of_groups([0, 1, 2]))
+    assert fresh.combine.__self__.weights[0].item() == pytest.approx(math.exp(0.01) / (math.exp(0.01) + 2), rel=1e-6)
 
 
 def test_group_dro_minimises_its_weighted_sum():
@@ -320,7 +320,7 @@ def test_group_dro_minimises_its_weighted_sum():
     task = toy(network=lambda: nn.Linear(4, 3), optimizer=torch.optim.SGD, learning_rate=0.1)
     ready = make_ready(task, GroupDRO(step_size=0.7), 0, toy_data())
     twin = ready.job.network()
-    batch = ready.job.train.take(next(iter(GroupDRO().prepare(ready.job).feed.epoch())))
+    batch = ready.job.train.take(next(iter(arm_of(GroupDRO(), ready.job).feed.epoch())))
     next(ready.trainer.steps())
     losses = F.cross_entropy(twin(batch.x), batch.y, reduction="none")
     means = torch.stack([losses[batch.groups == group].mean() for group in range(3)])
@@ -340,12 +340,12 @@ def test_logit_adjustment_takes_the_training_sets_counts_and_is_evaluated_on_pla
     shifted = outputs + torch.tensor([11.0, 24.0, 16.0]).log()  # as cut
     expected = F.cross_entropy(shifted, y, reduction="none")
     torch.testing.assert_close(ready.trainer.arm.loss(outputs, y), expected)
-    half = LogitAdjusted(strength=0.5).prepare(ready.job).loss(outputs, y)
+    half = arm_of(LogitAdjusted(strength=0.5), ready.job).loss(outputs, y)
     shifted = outputs + 0.5 * torch.tensor([11.0, 24.0, 16.0]).log()
     torch.testing.assert_close(half, F.cross_entropy(shifted, y, reduction="none"))
     plain = F.cross_entropy(ready.trainer.network(ready.test.x), ready.test.y).item()
     assert ready.evaluate().loss == pytest.approx(plain, rel=1e-6)
-    classical = Classical().prepare(ready.job).feed
+    classical = arm_of(Classical(), ready.job).feed
     assert torch.stack(list(ready.trainer.arm.feed.epoch())).equal(torch.stack(list(classical.epoch())))
     assert LogitAdjusted().settings(task) == {"strength": 1.0}
 
@@ -376,7 +376,7 @@ def test_oversampling_draws_with_replacement_and_evenly():
 
 
 def test_oversampling_trains_on_even_groups_in_as_many_steps():
-    arm = Oversample().prepare(toy_job())
+    arm = arm_of(Oversample(), toy_job())
     epochs = [torch.stack(list(arm.feed.epoch())) for _ in range(60)]
     assert {tuple(epoch.shape) for epoch in epochs} == {(10, 8)}  # 84 // 8, not 132 // 8
     drawn = torch.stack(epochs).flatten()

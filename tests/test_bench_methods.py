@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench_toys import SIZES, toy, toy_data, toy_job
+from bench_toys import SIZES, arm_of, of_groups, toy, toy_data, toy_job
 from learn2mix import registry
 from learn2mix.bench import seeds
 from learn2mix.bench.data import Examples
@@ -38,7 +38,7 @@ def epoch_of(arm):
     batches = []
     for indices in arm.feed.epoch():
         batches.append(indices)
-        arm.feed.observe(torch.ones(len(indices)), arm.train.groups[indices])
+        arm.feed.observe(torch.ones(len(indices)), of_groups(arm.train.groups[indices]))
     arm.feed.step()
     return torch.stack(batches)
 
@@ -67,20 +67,20 @@ def test_a_name_is_taken_once():
 
 
 def test_classical_shuffles_without_replacement_and_drops_the_rest():
-    arm = Classical().prepare(toy_job())
+    arm = arm_of(Classical(), toy_job())
     epochs = [epoch_of(arm) for _ in range(40)]
     for batches in epochs:
         assert batches.shape == (10, 8)
         assert len(batches.unique()) == 80
     assert not epochs[0].equal(epochs[1])
     assert len(torch.stack(epochs).unique()) == 84  # what is left out differs from epoch to epoch
-    assert epoch_of(Classical().prepare(toy_job())).equal(epochs[0])
+    assert epoch_of(arm_of(Classical(), toy_job())).equal(epochs[0])
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_the_order_hangs_on_the_seed(entry):
     method = entry.part().rehearsal()
-    first, again, other = (epoch_of(method.prepare(dataclasses.replace(toy_job(), seed=seed))) for seed in (0, 0, 1))
+    first, again, other = (epoch_of(arm_of(method, dataclasses.replace(toy_job(), seed=seed))) for seed in (0, 0, 1))
     assert first.equal(again)
     assert not first.equal(other)
 
@@ -91,7 +91,7 @@ def test_the_order_hangs_on_the_seed(entry):
     ids=["natural", "balanced"],
 )
 def test_static_methods_stratify_every_batch(method, alpha):
-    arm = method.prepare(toy_job())
+    arm = arm_of(method, toy_job())
     counts = [np.bincount(arm.train.groups[b], minlength=3) for _ in range(30) for b in epoch_of(arm)]
     assert set(map(int, np.sum(counts, axis=1))) == {8}
     assert (np.abs(counts - alpha * 8) < 1).all()  # floor or ceiling
@@ -100,11 +100,11 @@ def test_static_methods_stratify_every_batch(method, alpha):
 
 def test_learn2mix_follows_the_losses_at_the_tasks_rate():
     job = toy_job(mixing_rate=0.25)
-    arm = Learn2Mix().prepare(job)
+    arm = arm_of(Learn2Mix(), job)
     prior = arm.feed.mixer.proportions
     for indices in arm.feed.epoch():
         groups = arm.train.groups[indices]
-        arm.feed.observe(torch.tensor([1.0, 2.0, 5.0])[groups], groups)
+        arm.feed.observe(torch.tensor([1.0, 2.0, 5.0])[groups], of_groups(groups))
     arm.feed.step()
     expected = prior + 0.25 * (np.array([1, 2, 5]) / 8 - prior)
     np.testing.assert_allclose(arm.feed.mixer.proportions, expected, rtol=1e-12)
@@ -114,7 +114,7 @@ def test_learn2mix_follows_the_losses_at_the_tasks_rate():
 
 def test_a_static_policy_is_not_made_to_listen():
     job = toy_job()
-    feed = Natural().prepare(job).feed
+    feed = arm_of(Natural(), job).feed
     assert isinstance(feed, MixerFeed)
     for _ in feed.epoch():
         feed.observe(None, None)  # would fail if it were looked at
@@ -124,7 +124,7 @@ def test_a_static_policy_is_not_made_to_listen():
 
 def test_focal_by_hand():
     job = toy_job()
-    arm = Focal().prepare(job)
+    arm = arm_of(Focal(), job)
     outputs, y = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0], [1.0, 0.0, 0.5]]), torch.tensor([0, 1, 2])
     inverse = torch.tensor([1 / 44, 1 / 24, 1 / 16])
     weight = 3 * inverse / inverse.sum()
@@ -132,9 +132,9 @@ def test_focal_by_hand():
     expected = (1 - p) ** 2 * weight[y] * -p.log()
     torch.testing.assert_close(arm.loss(outputs, y), expected)
     torch.testing.assert_close(
-        Focal(focusing=0.0).prepare(job).loss(outputs, y), weight[y] * F.cross_entropy(outputs, y, reduction="none")
+        arm_of(Focal(focusing=0.0), job).loss(outputs, y), weight[y] * F.cross_entropy(outputs, y, reduction="none")
     )
-    assert epoch_of(arm).equal(epoch_of(Classical().prepare(job)))  # on classical batches
+    assert epoch_of(arm).equal(epoch_of(arm_of(Classical(), job)))  # on classical batches
 
 
 def on_a_segment(point, start, end):
@@ -164,7 +164,7 @@ def test_smote_keeps_the_shape_of_images_and_the_number_of_steps():
     job = toy_job()
     images = Examples(job.train.x.view(-1, 1, 2, 2), job.train.y, job.train.groups)
     assert oversample(images, seed=0).x.shape == (132, 1, 2, 2)
-    arm = Smote().prepare(job)
+    arm = arm_of(Smote(), job)
     batches = epoch_of(arm)
     assert batches.shape == (10, 8)  # 84 // 8, not 132 // 8
     assert len(batches.unique()) == 80
@@ -225,7 +225,7 @@ def test_importance_draws_its_number_even_if_most_losses_are_zero():
 def test_importance_trains_on_the_mean_loss_of_half_of_a_classical_batch():
     ready = make_ready(toy(), Importance(), 0, toy_data())
     arm, job = ready.trainer.arm, ready.job
-    batch = arm.train.take(next(iter(Classical().prepare(job).feed.epoch())))
+    batch = arm.train.take(next(iter(arm_of(Classical(), job).feed.epoch())))
     before = {name: value.clone() for name, value in ready.trainer.network.state_dict().items()}
     next(ready.trainer.steps())
 
@@ -241,7 +241,7 @@ def test_importance_trains_on_the_mean_loss_of_half_of_a_classical_batch():
 
 def test_curriculum_ranks_the_set_in_its_own_order():
     job = toy_job()
-    feed = Curriculum(warmup_epochs=0).prepare(job).feed
+    feed = arm_of(Curriculum(warmup_epochs=0), job).feed
     teacher = job.network("teacher")
     p = [teacher(x[None]).softmax(dim=1)[0, y].item() for x, y in zip(job.train.x, job.train.y, strict=True)]
     easiest_half = set(np.argsort(-np.array(p), kind="stable")[:42].tolist())

@@ -16,7 +16,6 @@ from learn2mix import registry
 from learn2mix.bench import runner, seeds
 from learn2mix.bench.data import Data, Examples, profiles
 from learn2mix.bench.methods import Classical, Curriculum, Learn2Mix, Method
-from learn2mix.bench.methods.base import shuffled
 from learn2mix.bench.runner import make_ready, run, settings_of, split
 from learn2mix.bench.training import Arm, DivergedError
 
@@ -267,7 +266,7 @@ class Wrapping(Method):
     name: ClassVar[str] = "wrapping"
 
     def prepare(self, job):
-        return Arm(job.train, shuffled(job, job.train), job.task.loss, wrap=Doubled)
+        return Arm(wrap=Doubled)
 
 
 def test_what_a_method_wraps_is_trained_evaluated_and_counted():

@@ -15,10 +15,12 @@ from torch.nn import functional as F
 
 from bench_toys import (
     TEST_SIZES,
+    arm_of,
     assert_same_curves,
     blobs,
     columns,
     global_random_state,
+    of_groups,
     toy,
     toy_data,
     toy_job,
@@ -27,7 +29,6 @@ from learn2mix import registry
 from learn2mix.bench import clock, seeds
 from learn2mix.bench.data import Data, Examples, profiles
 from learn2mix.bench.methods import Balanced, Classical, Curriculum, Learn2Mix, Method, Natural, Smote
-from learn2mix.bench.methods.base import shuffled
 from learn2mix.bench.runner import exact_arithmetic, find_method, make_ready, run, split
 from learn2mix.bench.tasks.base import MSE, squared_error
 from learn2mix.bench.training import Arm, DivergedError, reestimate
@@ -53,7 +54,7 @@ class Summed(Method):
     name: ClassVar[str] = "summed"
 
     def prepare(self, job):
-        return Arm(job.train, shuffled(job, job.train), job.task.loss, lambda losses, g: 3 * losses[g < 2].sum())
+        return Arm(combine=lambda losses, batch: 3 * losses[batch.groups < 2].sum())
 
 
 def sgd_task(**changes):
@@ -65,7 +66,7 @@ def test_what_the_arm_combines_is_minimised_and_told():
     """Two steps of gradient descent by hand."""
     ready = make_ready(sgd_task(), Summed(), 0, toy_data())
     twin = ready.job.network()
-    batches = [ready.job.train.take(rows) for rows in Summed().prepare(ready.job).feed.epoch()][:2]
+    batches = [ready.job.train.take(rows) for rows in arm_of(Summed(), ready.job).feed.epoch()][:2]
     told, wrong = [], []
     for batch in batches:
         outputs = twin(batch.x)
@@ -86,9 +87,9 @@ def test_what_the_arm_combines_is_minimised_and_told():
 
 
 def test_the_mean_loss_is_what_is_combined_unless_said_otherwise():
-    arm = Classical().prepare(toy_job())
+    arm = arm_of(Classical(), toy_job())
     losses = torch.tensor([1.0, 2.0, 6.0])
-    assert arm.combine(losses, torch.tensor([0, 1, 1])).item() == 3
+    assert arm.combine(losses, of_groups([0, 1, 1])).item() == 3
 
 
 def test_the_training_metric_is_the_metric_also_where_the_loss_is_another():
@@ -167,7 +168,7 @@ def test_augmentation_is_given_the_batch_as_stored_and_evaluation_is_left_alone(
     recorder, data = Recorder(), toy_data()
     ready = make_ready(toy(augment=recorder), Classical(), 0, data)
     plain = make_ready(toy(), Classical(), 0, data)
-    batches = [ready.job.train.take(rows).x for rows in Classical().prepare(ready.job).feed.epoch()]
+    batches = [ready.job.train.take(rows).x for rows in arm_of(Classical(), ready.job).feed.epoch()]
     ready.trainer.train_epoch()
     assert torch.stack(recorder.inputs).equal(torch.stack(batches))
     assert ready.job.train.x.equal(plain.job.train.x)  # what is stored does not change

@@ -326,18 +326,28 @@ def _known(family: str, name: str, option: str) -> str:
 def _methods(asked: str, task: Task, part: float, mixing_rate: float | None) -> list[Method]:
     """Make the methods that were asked for, those that fit where it was all of them."""
     from learn2mix.bench.reproduce import fitting
-    from learn2mix.bench.variants import with_settings
 
-    names = None if asked == "all" else [_known("method", name.strip(), "--methods") for name in asked.split(",")]
-    if names is not None and len(set(names)) < len(names):
+    named = None if asked == "all" else [_method(name.strip()) for name in asked.split(",")]
+    if named is not None and len({method.name for method in named}) < len(named):
         raise typer.BadParameter(f"{asked!r} names a method twice", param_hint="--methods")
-    made = [with_settings(method, mixing_rate=mixing_rate) for method in fitting(task, names, part)]
-    left = set(names or ()) - {method.name for method in made}
-    if left:
-        from learn2mix.bench.runner import find_method
+    made = fitting(task, named, part)
+    fits = {method.name for method in made}
+    for method in named or ():
+        if method.name not in fits:
+            raise typer.BadParameter(method.refusal(task), param_hint="--methods")
+    return [method.with_settings(mixing_rate=mixing_rate) for method in made]
 
-        raise typer.BadParameter(find_method(min(left)).refusal(task), param_hint="--methods")
-    return made
+
+def _method(name: str) -> Method:
+    """Make a method by its name, or several at once by theirs joined by +."""
+    from learn2mix.bench.runner import find_method
+
+    for part in name.split("+"):
+        _known("method", part, "--methods")
+    try:
+        return find_method(name)
+    except ValueError as error:  # they do not go together
+        raise typer.BadParameter(str(error), param_hint="--methods") from None
 
 
 def _varied(task: str, **changes: Any) -> Task:

@@ -20,6 +20,7 @@ from learn2mix.bench import tasks as _tasks  # noqa: F401  (registers them)
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.data import Data, Examples, Progress, profiles, quiet
 from learn2mix.bench.methods.base import Job, Method
+from learn2mix.bench.methods.composed import Composed
 from learn2mix.bench.record import Run
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import DivergedError, EpochSummary, Scores, Trainer, Work, evaluate, reestimate
@@ -45,13 +46,15 @@ def find_task(task: str | Task) -> Task:
 def find_method(method: str | Method) -> Method:
     """Look a method up by its name and make it with its defaults; a method is returned as it is.
 
+    Names joined by ``+`` stand for all these methods at once, see :class:`Composed`.
+
     Raises:
-        ValueError: There is no method of that name.
+        ValueError: There is no method of that name, or those named do not go together.
     """
     if isinstance(method, Method):
         return method
-    found: Method = registry.get("method", method).part()
-    return found
+    parts: list[Method] = [registry.get("method", name).part() for name in method.split("+")]
+    return parts[0] if len(parts) == 1 else Composed(tuple(parts))
 
 
 def settings_of(
@@ -243,7 +246,7 @@ def make_ready(
     steps_per_epoch = len(train) // task.batch_size
     epochs = -(-Budget.of(budget, task.epochs).in_steps(steps_per_epoch) // steps_per_epoch)
     own = replace(task, learning_rate=method.learning_rate_on(task))
-    job = Job(own, train.to(target), num_groups, seed, epochs, progress=progress)
+    job = Job(own, train.to(target), num_groups, seed, epochs, steps_per_epoch, progress=progress)
     start = time.perf_counter()
     # a world of its own, so that a method that trains beforehand leaves dropout in the run as it is for the others
     with seeds.isolated(job.seed_for("preparation"), target):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +20,40 @@ class DivergedError(ValueError):
     """A loss is no longer a finite number; nothing that follows would mean anything."""
 
 
+@dataclass(frozen=True, eq=False)
+class Batch(Examples):
+    """Examples of the set trained on, with their places in it.
+
+    Args:
+        x: Inputs, (m, ...).
+        y: Targets, (m, ...).
+        groups: Group positions, (m,).
+        rows: Indices into the set trained on, int64, (m,).
+    """
+
+    rows: Tensor
+
+    @classmethod
+    def of(cls, train: Examples, rows: Tensor) -> Batch:
+        """Gather rows of the set trained on."""
+        taken = train.take(rows)
+        return cls(taken.x, taken.y, taken.groups, rows)
+
+    def take(self, indices: Tensor) -> Batch:
+        """Gather positions of the batch, (m,)."""
+        taken = super().take(indices)
+        return Batch(taken.x, taken.y, taken.groups, self.rows[indices])
+
+
 class Feed(Protocol):
     """What fills the batches, epoch after epoch."""
 
     def epoch(self) -> Iterator[Tensor]:
-        """Go through one epoch's batches: indices into the arm's examples, (M,), on their device."""
+        """Go through one epoch's batches: indices into the set trained on, (M,), on its device."""
         ...
 
-    def observe(self, losses: Tensor, groups: Tensor) -> None:
-        """Take notice of a batch's losses (n,), detached, and groups (n,)."""
+    def observe(self, losses: Tensor, batch: Batch) -> None:
+        """Take notice of the losses (m,), detached, of what was trained on."""
         ...
 
     def step(self) -> None:
@@ -36,42 +61,70 @@ class Feed(Protocol):
         ...
 
 
-Select = Callable[[nn.Module, Examples], Tensor]
-"""Chooses the rows of a batch to train on: positions in the batch, (m,), int64. Its forward passes are counted."""
+Select = Callable[[nn.Module, Batch], Tensor]
+"""Chooses what of a batch to train on: positions in the batch, (m,), int64. Its forward passes are counted."""
+
+Combine = Callable[[Tensor, Batch], Tensor]
+"""Makes the number to minimise of the losses (m,) of a batch."""
+
+Judge = Callable[[PerExample], Tensor]
+"""Applies a criterion an example, a loss or a metric, to what went through the network: (m,)."""
+
+Forward = Callable[[nn.Module, Batch], Judge]
+"""Sends a batch through the network, changed or as it is."""
+
+StartEpoch = Callable[[int, nn.Module], None]
+"""Told before each epoch which one it is, from 0, and given the model. Its forward passes are counted."""
 
 
-Combine = Callable[[Tensor, Tensor], Tensor]
-"""Makes the number to minimise of a batch's losses (n,) and groups (n,)."""
-
-
-def mean_loss(losses: Tensor, groups: Tensor) -> Tensor:
-    """Average the losses, whatever their groups."""
+def mean_loss(losses: Tensor, batch: Batch) -> Tensor:
+    """Average the losses."""
     return losses.mean()
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def plainly(model: nn.Module, batch: Batch) -> Judge:
+    """Send a batch through as it is, each example judged by its own target."""
+    outputs = model(batch.x)
+    return lambda criterion: criterion(outputs, batch.y)
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Leave a network as it is."""
     return model
+
+
+Role = Literal["train", "feed", "select", "forward", "loss", "combine", "wrap", "start_epoch"]
+"""What a method can change: the parts of an :class:`Arm`."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A method made ready for one run: all in which it may differ from the others.
+    """What a method changes of classical training; what it does not name is as there.
 
     Args:
-        train: The examples that the feed's indices point at.
-        feed: What fills the batches.
-        loss: The loss an example, of outputs and targets.
+        train: The examples that the feed's indices point at; None for the task's.
+        feed: What fills the batches; None for plain shuffling.
+        loss: The loss an example, of outputs and targets, which the feed observes too; None for the task's.
         combine: Makes one number of a batch's losses.
         select: Chooses what to train on from a batch; None takes all of it.
+        forward: Sends a batch through the network.
         wrap: Puts something around the network; what it returns is trained and evaluated.
+        start_epoch: Called before each epoch; None where there is nothing to do.
     """
 
-    train: Examples
-    feed: Feed
-    loss: PerExample
+    train: Examples | None = None
+    feed: Feed | None = None
+    loss: PerExample | None = None
     combine: Combine = mean_loss
     select: Select | None = None
-    wrap: Callable[[nn.Module], nn.Module] = _unwrapped
+    forward: Forward = plainly
+    wrap: Callable[[nn.Module], nn.Module] = unwrapped
+    start_epoch: StartEpoch | None = None
+
+    @property
+    def changes(self) -> frozenset[str]:
+        """The roles that are not as in classical training."""
+        return frozenset(part.name for part in fields(self) if getattr(self, part.name) is not part.default)
 
 
 @dataclass
@@ -124,7 +177,7 @@ class Trainer:
     Args:
         network: The network, on the device of the arm's examples.
         make_optimizer: Makes the optimiser of a model.
-        arm: The method, made ready.
+        arm: The method, made ready, with examples, feed and loss.
         num_groups: The number of groups k.
         metric: The task's metric an example.
         augment: What is done to a batch's inputs before anything else sees them.
@@ -140,8 +193,13 @@ class Trainer:
     work: Work = field(default_factory=Work)
 
     def __post_init__(self) -> None:
+        train, feed, loss = self.arm.train, self.arm.feed, self.arm.loss
+        if train is None or feed is None or loss is None:
+            raise ValueError("the arm lacks examples, feed or loss; Job.trainer fills in the task's")
+        self._train, self._feed, self._loss = train, feed, loss
         self.model = self.arm.wrap(self.network)
         self._optimizer = self.make_optimizer(self.model)
+        self._epoch = 0
         self._start_epoch()
 
     def _start_epoch(self) -> None:
@@ -152,33 +210,34 @@ class Trainer:
     def steps(self) -> Generator[None, None, None]:
         """Train for one epoch, pausing after every optimiser step."""
         with self.work.counting(self.network):
-            for indices in self.arm.feed.epoch():
-                self._step(self.arm.train.take(indices))
+            if self.arm.start_epoch is not None:
+                self.arm.start_epoch(self._epoch, self.model)
+            for rows in self._feed.epoch():
+                self._step(Batch.of(self._train, rows))
                 yield
 
-    def _step(self, batch: Examples) -> None:
+    def _step(self, batch: Batch) -> None:
         if self.augment is not None:
-            batch = Examples(self.augment(batch.x), batch.y, batch.groups)
+            batch = replace(batch, x=self.augment(batch.x))
         if self.arm.select is not None:
             batch = batch.take(self.arm.select(self.model, batch))
-        outputs = self.model(batch.x)
-        losses = self.arm.loss(outputs, batch.y)
-        self.arm.feed.observe(losses.detach(), batch.groups)
-        loss = self.arm.combine(losses, batch.groups)
+        judge = self.arm.forward(self.model, batch)
+        losses = judge(self._loss)
+        self._feed.observe(losses.detach(), batch)
+        loss = self.arm.combine(losses, batch)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         # kept, not looked at: a look at every loss would halt a GPU at every step
         self._losses.append(loss.detach())
-        self._metrics.append(self._measure(outputs, batch.y, losses))
+        self._metrics.append(self._measure(judge, losses))
         self._groups.append(batch.groups)
         self.work.steps += 1
         self.work.backpropagated += len(batch)
 
     @torch.no_grad()
-    def _measure(self, outputs: Tensor, y: Tensor, losses: Tensor) -> Tensor:
-        same = self.metric is self.arm.loss
-        return (losses if same else self.metric(outputs.detach(), y)).detach().mean()
+    def _measure(self, judge: Judge, losses: Tensor) -> Tensor:
+        return (losses if self.metric is self._loss else judge(self.metric)).detach().mean()
 
     def end_epoch(self) -> EpochSummary:
         """Let the feed end its epoch; return what the epoch left.
@@ -192,7 +251,8 @@ class Trainer:
         if not torch.tensor(train_loss).isfinite():
             raise DivergedError(f"the training loss became {train_loss} within {self.work.steps} steps")
         counts = torch.bincount(torch.cat(self._groups), minlength=self.num_groups).cpu()
-        self.arm.feed.step()
+        self._feed.step()
+        self._epoch += 1
         self._start_epoch()
         return EpochSummary(train_loss, train_metric, counts.double() / counts.sum())
 

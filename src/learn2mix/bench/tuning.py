@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from learn2mix import registry
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.compare import Event, Watch, compare, ignore
 from learn2mix.bench.data import Data
@@ -82,7 +81,7 @@ class Choice:
         return {
             "method": self.method.name,
             "version": self.method.version,
-            "settings": dataclasses.asdict(self.method.method),
+            "settings": self.method.method.given(),
             "learning_rate": self.method.learning_rate,
             "score": self.score,
             "n": len(self.trials),
@@ -100,7 +99,10 @@ class Choice:
             KeyError: A value is missing.
             TypeError: A value is of another kind, or the method has no such setting.
         """
-        method: Method = registry.get("method", values["method"]).part(**values["settings"])
+        method = find_method(values["method"])
+        if unknown := set(values["settings"]) - set(method.given()):
+            raise ValueError(f"{method.name} has no setting {min(unknown)!r}; tune it again")
+        method = method.with_settings(**values["settings"])
         if method.version != values["version"]:
             raise ValueError(
                 f"{method.name} was tuned at version {values['version']} and is at {method.version}; tune it again"
@@ -242,7 +244,7 @@ class _Search:
             point.decades
         ):  # four digits: a power's last bit may differ between platforms, and a rate is to be written down
             rate = float(f"{rate * 10**point.decades:.4g}")
-        return Tuned(dataclasses.replace(self.method, **self._own(point)), rate)
+        return Tuned(self.method.with_settings(**self._own(point)), rate)
 
     def note(self, point: Point, results: Sequence[float | str]) -> None:
         """Note a point's results by seed: its scores, and what became of runs that failed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -79,9 +79,7 @@ def with_settings(method: str | Method, **settings: Any) -> Method:
     >>> with_settings("learn2mix", mixing_rate=0.5, warmup_epochs=3)
     Learn2Mix(mixing_rate=0.5)
     """
-    found = find_method(method)
-    known = {field.name for field in fields(found)}
-    return replace(found, **{name: value for name, value in settings.items() if name in known and value is not None})
+    return find_method(method).with_settings(**settings)
 
 
 def folder_name(task: Task) -> str:

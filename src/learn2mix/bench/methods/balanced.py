@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 
 
 @add
@@ -17,7 +17,8 @@ class Balanced(Method):
 
     name: ClassVar[str] = "balanced"
     summary: ClassVar[str] = "every batch with equal shares of all groups"
+    changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
 
     def prepare(self, job: Job) -> Arm:
         """Make the mixer."""
-        return Arm(job.train, MixerFeed(job, policies.Static("balanced")), job.task.loss)
+        return Arm(feed=MixerFeed(job, policies.Static("balanced")))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from learn2mix import Mixer, registry
 from learn2mix.bench import seeds
 from learn2mix.bench.data import Examples, Progress, quiet
 from learn2mix.bench.tasks.base import Kind, Task
-from learn2mix.bench.training import Arm, Trainer, Work
+from learn2mix.bench.training import Arm, Batch, Role, Trainer, Work
 from learn2mix.policies import Policy
 
 
@@ -30,6 +32,7 @@ class Job:
         num_groups: The number of groups k.
         seed: The run's seed; draw from :meth:`seed_for`, never from it.
         epochs: How long the run will train, in epochs, a part of one counting whole; for schedules.
+        steps_per_epoch: Optimiser steps an epoch, P, the same for every method; N // M of the task's training set.
         preparation: Where work done before training is to be counted.
         progress: Told how far a long preparation is.
     """
@@ -39,6 +42,7 @@ class Job:
     num_groups: int
     seed: int
     epochs: int
+    steps_per_epoch: int
     preparation: Work = field(default_factory=Work)
     progress: Progress = quiet
 
@@ -53,17 +57,16 @@ class Job:
         return self.task.batch_size
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps an epoch, N // M, the same for every method."""
-        return len(self.train) // self.task.batch_size
-
-    @property
     def chunk(self) -> int:
         """How many examples may go through the network at once without a gradient.
 
         A batch fits into memory with all that its gradient needs; small inputs go through in larger pieces.
         """
         return min(2000, max(self.batch_size, 2**18 // max(1, self.train.x[0].numel())))
+
+    def class_sizes(self) -> Tensor:
+        """Count the training examples of each class, (k,), on the CPU; of a classification."""
+        return torch.bincount(self.train.y, minlength=self.num_groups).cpu()
 
     def seed_for(self, purpose: str) -> int:
         """Derive the seed for a purpose, in [0, 2^63); methods that name the same purpose get the same."""
@@ -82,7 +85,7 @@ class Job:
         """Put an arm and the task's network and optimiser together, ready for the first step.
 
         Args:
-            arm: The method, made ready.
+            arm: What the method changes; the rest is classical training.
             work: Where the work is counted; None starts a new count.
             purpose: What the initial weights are for; see :meth:`network`.
         """
@@ -90,7 +93,13 @@ class Job:
         augment = None if self.task.augment is None else partial(self.task.augment, generator=generator)
         metric = self.task.metric.per_example
         network = self.network(purpose)
-        return Trainer(network, self.optimizer, arm, self.num_groups, metric, augment, work or Work())
+        return Trainer(network, self.optimizer, self.complete(arm), self.num_groups, metric, augment, work or Work())
+
+    def complete(self, arm: Arm) -> Arm:
+        """Give an arm what it lacks for training: the task's examples and loss, and plain shuffling."""
+        train = self.train if arm.train is None else arm.train
+        feed = shuffled(self, train) if arm.feed is None else arm.feed
+        return replace(arm, train=train, feed=feed, loss=self.task.loss if arm.loss is None else arm.loss)
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,8 @@ class Method(ABC):
         summary: One line for listings.
         reference: Where it is defined.
         kinds: The kinds of task that it fits.
+        changes: The parts of an :class:`Arm` that :meth:`prepare` sets.
+        clashes: Methods that it must not be composed with, by name, and why, as a clause.
         instead: The method that takes its place on a task of such a kind that it still does not fit.
         search: The values that tuning may give to the method's main setting, by its name, in ascending order; empty
             where it has none. The value in use need not be among them.
@@ -113,6 +124,8 @@ class Method(ABC):
     summary: ClassVar[str]
     reference: ClassVar[str] = ""
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "reconstruction"})
+    changes: ClassVar[frozenset[Role]] = frozenset()
+    clashes: ClassVar[Mapping[str, str]] = {}
     instead: ClassVar[str] = ""
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {}
 
@@ -124,15 +137,27 @@ class Method(ABC):
 
     @abstractmethod
     def prepare(self, job: Job) -> Arm:
-        """Make the method ready for a run; what happens here is timed and counted apart from training."""
+        """Make the method ready for a run: give what it changes.
+
+        What happens here is timed and counted apart from training.
+        """
 
     def settings(self, task: Task) -> dict[str, Any]:
         """Return what goes into a run's settings, as JSON values; ``task`` fills in what was left to it."""
-        return dataclasses.asdict(self)
+        return self.given()
 
     def learning_rate_on(self, task: Task) -> float:
         """Return the optimiser's learning rate; a method that takes another than the task's has it in its settings."""
         return task.learning_rate
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings as they were given, by name: None for what is left to the task."""
+        return dataclasses.asdict(self)
+
+    def with_settings(self, **settings: Any) -> Method:
+        """Return the method with those settings changed that it has; others, and None, are passed over."""
+        known = self.given()
+        return replace(self, **{key: value for key, value in settings.items() if key in known and value is not None})
 
     def cut(self, part: float) -> Method:
         """Return the method for a part of the task's budget, in (0, 1]: what it does beforehand lasts that part too."""
@@ -193,7 +218,7 @@ class ShuffledFeed:
         positions = torch.cat(passes)[:needed].to(self.ranking.device)
         yield from self.ranking[positions].view(self._steps, self._batch_size)
 
-    def observe(self, losses: Tensor, groups: Tensor) -> None:
+    def observe(self, losses: Tensor, batch: Batch) -> None:
         """Take no notice."""
 
     def step(self) -> None:
@@ -213,24 +238,31 @@ class MixerFeed:
     Args:
         job: The run.
         policy: How the proportions move.
+        update_every: Move them after each so many batches rather than at the end of an epoch.
     """
 
-    def __init__(self, job: Job, policy: Policy) -> None:
+    def __init__(self, job: Job, policy: Policy, *, update_every: int | None = None) -> None:
         self._device = job.device
+        self._batch_size, self._steps = job.batch_size, job.steps_per_epoch
         self._adaptive = getattr(policy, "adaptive", True)
-        self.mixer = Mixer(job.train.groups, job.batch_size, policy=policy, seed=job.seed_for("order"))
+        self.mixer = Mixer(
+            job.train.groups, job.batch_size, policy=policy, seed=job.seed_for("order"), update_every=update_every
+        )
 
     def epoch(self) -> Iterator[Tensor]:
         """Go through the epoch's batches: indices (M,)."""
-        for indices in self.mixer.batch_sampler:
+        for indices in islice(self.mixer.batch_sampler, self._steps):
             yield torch.tensor(indices, device=self._device)
 
-    def observe(self, losses: Tensor, groups: Tensor) -> None:
+    def observe(self, losses: Tensor, batch: Batch) -> None:
         """Hand the losses to the mixer, or tell it that a batch was trained on."""
-        if self._adaptive:
-            self.mixer.observe(losses, groups)
-        else:
+        if not self._adaptive:
             self.mixer.skip(1)
+            return
+        left_out = self._batch_size - len(losses)  # drawn, but not trained on: they have no loss
+        there = F.pad(torch.ones_like(losses), (0, left_out))
+        groups = torch.cat([batch.groups, batch.groups[:1].expand(left_out)])
+        self.mixer.observe(F.pad(losses, (0, left_out)), groups, weights=there if left_out else None)
 
     def step(self) -> None:
         """Let the mixer move the proportions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from learn2mix.bench.methods.base import Job, Method, add, shuffled
+from learn2mix.bench.methods.base import Job, Method, add
 from learn2mix.bench.training import Arm
 
 
@@ -20,4 +20,4 @@ class Classical(Method):
 
     def prepare(self, job: Job) -> Arm:
         """Prepare nothing."""
-        return Arm(job.train, shuffled(job, job.train), job.task.loss)
+        return Arm()

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from learn2mix.bench.data import Examples
-from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add, shuffled
+from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add
 from learn2mix.bench.tasks.base import PerExample
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 from learn2mix.checks import whole_number
 
 
@@ -32,6 +32,7 @@ class Curriculum(Method):
     version: ClassVar[int] = 2
     summary: ClassVar[str] = "easy examples first, as judged by a network trained beforehand"
     reference: ClassVar[str] = "arXiv:2412.16482, CURR; Hacohen and Weinshall, arXiv:1904.03626"
+    changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
 
     warmup_epochs: int = 50
 
@@ -46,7 +47,7 @@ class Curriculum(Method):
         feed = ShuffledFeed(
             easiest_first, job.batch_size, job.steps_per_epoch, seed=job.seed_for("order"), share=share_of_the_set
         )
-        return Arm(job.train, feed, job.task.loss)
+        return Arm(feed=feed)
 
     def cut(self, part: float) -> Method:
         """Train the first network for that part, at least an epoch."""
@@ -58,8 +59,7 @@ class Curriculum(Method):
 
     def teacher(self, job: Job) -> nn.Module:
         """Train the first network; its work counts as the job's preparation."""
-        arm = Arm(job.train, shuffled(job, job.train), job.task.loss)
-        trainer = job.trainer(arm, work=job.preparation, purpose="teacher")
+        trainer = job.trainer(Arm(), work=job.preparation, purpose="teacher")
         for epoch in range(self.warmup_epochs):
             trainer.train_epoch()
             job.progress("preparing", epoch + 1, self.warmup_epochs)

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import torch
 
-from learn2mix.bench.methods.base import Job, Method, add, shuffled
+from learn2mix.bench.methods.base import Job, Method, add
 from learn2mix.bench.tasks.base import Kind
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 from learn2mix.losses import focal_loss, inverse_frequency_weights
 
 
@@ -30,6 +30,7 @@ class Focal(Method):
     summary: ClassVar[str] = "focal loss with inverse-frequency class weights, on classical batches"
     reference: ClassVar[str] = "arXiv:2412.16482, FCL; Lin et al., arXiv:1708.02002; Cui et al., arXiv:1901.05555"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
+    changes: ClassVar[frozenset[Role]] = frozenset({"loss"})
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"focusing": (0.0, 0.5, 1.0, 2.0, 5.0)}
 
     focusing: float = 2.0
@@ -38,4 +39,4 @@ class Focal(Method):
         """Weight the classes by the training set's counts."""
         weight = inverse_frequency_weights(torch.bincount(job.train.y)).to(job.device)
         loss = partial(focal_loss, weight=weight, focusing=self.focusing, reduction="none")
-        return Arm(job.train, shuffled(job, job.train), loss)
+        return Arm(loss=loss)

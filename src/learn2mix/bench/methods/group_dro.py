@@ -11,7 +11,7 @@ from torch import Tensor
 
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Batch, Role
 from learn2mix.checks import Range, number
 
 
@@ -27,6 +27,7 @@ class GroupDRO(Method):
     name: ClassVar[str] = "group-dro"
     summary: ClassVar[str] = "loss weights that grow with the group losses, on balanced batches"
     reference: ClassVar[str] = "Sagawa et al., arXiv:1911.08731, Algorithm 1 in its mini-batch form"
+    changes: ClassVar[frozenset[Role]] = frozenset({"feed", "combine"})
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"step_size": (0.0001, 0.001, 0.01, 0.1, 1.0)}
 
     step_size: float = 0.01
@@ -37,7 +38,8 @@ class GroupDRO(Method):
     def prepare(self, job: Job) -> Arm:
         """Make the mixer and start from equal weights."""
         weigh = WorstGroups(job.num_groups, self.step_size, job.device)
-        return Arm(job.train, MixerFeed(job, policies.Static("balanced")), job.task.loss, weigh)
+        feed = MixerFeed(job, policies.Static("balanced"))
+        return Arm(feed=feed, combine=weigh.combine)
 
 
 class WorstGroups:
@@ -65,3 +67,7 @@ class WorstGroups:
         means = sums / torch.bincount(groups, minlength=len(sums)).clamp_min(1)
         self._log_weights = (self._log_weights + self._step_size * means.detach().double()).log_softmax(0)
         return (self.weights.to(means) * means).sum()
+
+    def combine(self, losses: Tensor, batch: Batch) -> Tensor:
+        """Do that for a batch."""
+        return self(losses, batch.groups)

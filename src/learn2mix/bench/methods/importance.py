@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from learn2mix.bench import seeds
 from learn2mix.bench.data import Examples
-from learn2mix.bench.methods.base import Job, Method, add, shuffled
+from learn2mix.bench.methods.base import Job, Method, add
 from learn2mix.bench.tasks.base import PerExample
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 
 
 @add
@@ -23,12 +23,13 @@ class Importance(Method):
     name: ClassVar[str] = "importance"
     summary: ClassVar[str] = "of every batch the half drawn in proportion to the losses"
     reference: ClassVar[str] = "arXiv:2412.16482, IS"
+    changes: ClassVar[frozenset[Role]] = frozenset({"select"})
 
     def prepare(self, job: Job) -> Arm:
         """Prepare nothing."""
         generator = seeds.generator(job.seed_for("selection"), job.device)
         select = DrawByLoss(job.task.loss, job.batch_size // 2, generator)
-        return Arm(job.train, shuffled(job, job.train), job.task.loss, select=select)
+        return Arm(select=select)
 
 
 class DrawByLoss:

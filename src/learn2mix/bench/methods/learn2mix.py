@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
 from learn2mix.bench.tasks.base import Task
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 
 
 @add
@@ -24,6 +24,7 @@ class Learn2Mix(Method):
     name: ClassVar[str] = "learn2mix"
     summary: ClassVar[str] = "group proportions that follow the group losses"
     reference: ClassVar[str] = "arXiv:2412.16482, Algorithms 1 and 2"
+    changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
@@ -31,7 +32,7 @@ class Learn2Mix(Method):
     def prepare(self, job: Job) -> Arm:
         """Make the mixer."""
         policy = policies.Learn2Mix(mixing_rate=self._rate(job.task))
-        return Arm(job.train, MixerFeed(job, policy), job.task.loss)
+        return Arm(feed=MixerFeed(job, policy))
 
     def settings(self, task: Task) -> dict[str, Any]:
         """Return the mixing rate in use."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
 from learn2mix.bench.tasks.base import Task
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Batch, Role
 
 
 @add
@@ -29,6 +29,7 @@ class Learn2MixWeighted(Method):
     name: ClassVar[str] = "learn2mix-weighted"
     summary: ClassVar[str] = "natural batches, losses weighted as learn2mix would have sampled"
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
+    changes: ClassVar[frozenset[Role]] = frozenset({"feed", "combine"})
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
@@ -36,7 +37,7 @@ class Learn2MixWeighted(Method):
     def prepare(self, job: Job) -> Arm:
         """Make the feed."""
         feed = WeightingFeed(job, policies.Learn2Mix(mixing_rate=self._rate(job.task)))
-        return Arm(job.train, feed, job.task.loss, feed.combine)
+        return Arm(feed=feed, combine=feed.combine)
 
     def settings(self, task: Task) -> dict[str, Any]:
         """Return the mixing rate in use."""
@@ -67,15 +68,15 @@ class WeightingFeed:
         """Go through the epoch's batches: indices (M,)."""
         return self._batches.epoch()
 
-    def observe(self, losses: Tensor, groups: Tensor) -> None:
+    def observe(self, losses: Tensor, batch: Batch) -> None:
         """Add the losses to their groups' sums."""
-        self._batches.observe(losses, groups)
-        self._sums[0].index_add_(0, groups, losses.double())
-        self._sums[1].index_add_(0, groups, torch.ones_like(losses, dtype=torch.float64))
+        self._batches.observe(losses, batch)
+        self._sums[0].index_add_(0, batch.groups, losses.double())
+        self._sums[1].index_add_(0, batch.groups, torch.ones_like(losses, dtype=torch.float64))
 
-    def combine(self, losses: Tensor, groups: Tensor) -> Tensor:
+    def combine(self, losses: Tensor, batch: Batch) -> Tensor:
         """Average the weighted losses."""
-        return (self.weights[groups] * losses).mean()
+        return (self.weights[batch.groups] * losses).mean()
 
     def step(self) -> None:
         """Move the weights; a group not seen keeps its last known loss, before any the mean of those seen."""

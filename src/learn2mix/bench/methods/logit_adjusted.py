@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import torch
 
-from learn2mix.bench.methods.base import Job, Method, add, shuffled
+from learn2mix.bench.methods.base import Job, Method, add
 from learn2mix.bench.tasks.base import Kind
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 from learn2mix.losses import logit_adjusted_loss
 
 
@@ -28,6 +28,7 @@ class LogitAdjusted(Method):
     summary: ClassVar[str] = "cross-entropy, logits shifted by the log of the class shares"
     reference: ClassVar[str] = "Menon et al., arXiv:2007.07314; balanced softmax, arXiv:2007.10740"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
+    changes: ClassVar[frozenset[Role]] = frozenset({"loss"})
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"strength": (0.0, 0.5, 1.0, 1.5, 2.0)}
 
     strength: float = 1.0
@@ -36,4 +37,4 @@ class LogitAdjusted(Method):
         """Take the classes' shares from the training set."""
         counts = torch.bincount(job.train.y)
         loss = partial(logit_adjusted_loss, counts=counts, strength=self.strength, reduction="none")
-        return Arm(job.train, shuffled(job, job.train), loss)
+        return Arm(loss=loss)

@@ -9,7 +9,7 @@ import numpy as np
 
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 from learn2mix.policies.base import Floats
 
 
@@ -24,10 +24,11 @@ class OneShot(Method):
     name: ClassVar[str] = "one-shot"
     summary: ClassVar[str] = "proportions from the first epoch's group losses, kept for good"
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
+    changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
 
     def prepare(self, job: Job) -> Arm:
         """Make the mixer."""
-        return Arm(job.train, MixerFeed(job, Once()), job.task.loss)
+        return Arm(feed=MixerFeed(job, Once()))
 
 
 @dataclass(frozen=True, eq=False)

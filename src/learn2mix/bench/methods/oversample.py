@@ -10,7 +10,7 @@ from torch import Tensor
 
 from learn2mix.bench import seeds
 from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 
 
 @add
@@ -25,12 +25,13 @@ class Oversample(Method):
     name: ClassVar[str] = "oversample"
     summary: ClassVar[str] = "examples of the rare groups repeated until all groups are equal"
     reference: ClassVar[str] = "imbalanced-learn, RandomOverSampler"
+    changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
 
     def prepare(self, job: Job) -> Arm:
         """Choose what to repeat."""
         ranking = repeated(job.train.groups, job.num_groups, job.seed_for("oversample")).to(job.device)
         feed = ShuffledFeed(ranking, job.batch_size, job.steps_per_epoch, seed=job.seed_for("order"))
-        return Arm(job.train, feed, job.task.loss)
+        return Arm(feed=feed)
 
 
 def repeated(groups: Tensor, num_groups: int, seed: int) -> Tensor:

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 
 from learn2mix.bench.data import Examples
-from learn2mix.bench.methods.base import Job, Method, add, shuffled
+from learn2mix.bench.methods.base import Job, Method, add
 from learn2mix.bench.tasks.base import Kind, Task
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 
 
 @add
@@ -26,6 +26,7 @@ class Smote(Method):
     summary: ClassVar[str] = "synthetic examples between neighbours of the rare classes"
     reference: ClassVar[str] = "arXiv:2412.16482, SMOTE; Chawla et al., JAIR 16, 2002"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
+    changes: ClassVar[frozenset[Role]] = frozenset({"train"})
     instead: ClassVar[str] = "oversample"
 
     def refusal(self, task: Task) -> str:
@@ -38,8 +39,7 @@ class Smote(Method):
 
     def prepare(self, job: Job) -> Arm:
         """Make the synthetic examples."""
-        train = oversample(job.train, job.seed_for("smote"))
-        return Arm(train, shuffled(job, train), job.task.loss)
+        return Arm(train=oversample(job.train, job.seed_for("smote")))
 
 
 def oversample(train: Examples, seed: int) -> Examples:

@@ -40,13 +40,8 @@ class Tuned(Method):
             raise ValueError(f"{self.method} is tuned already; give the method itself")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate is {self.learning_rate}; it must be finite and above 0")
-        for name in (
-            "name",
-            "version",
-            "summary",
-            "reference",
-            "kinds",
-        ):  # what is a method's class's is an instance's here
+        # what is a method's class's is an instance's here
+        for name in ("name", "version", "summary", "reference", "kinds", "changes", "search"):
             object.__setattr__(self, name, getattr(self.method, name))
 
     def refusal(self, task: Task) -> str:
@@ -57,6 +52,10 @@ class Tuned(Method):
         """Make the method ready."""
         return self.method.prepare(job)
 
+    def given(self) -> dict[str, Any]:
+        """Return the method's settings and the learning rate, as they were given."""
+        return {"learning_rate": self.learning_rate, **self.method.given()}
+
     def settings(self, task: Task) -> dict[str, Any]:
         """Return the method's settings and the learning rate."""
         return {"learning_rate": self.learning_rate, **self.method.settings(task)}
@@ -64,6 +63,10 @@ class Tuned(Method):
     def learning_rate_on(self, task: Task) -> float:
         """Return the learning rate, whatever the task's."""
         return self.learning_rate
+
+    def with_settings(self, **settings: Any) -> Method:
+        """Change the method's settings."""
+        return Tuned(self.method.with_settings(**settings), self.learning_rate)
 
     def cut(self, part: float) -> Method:
         """Cut the method."""

@@ -12,7 +12,7 @@ from learn2mix import policies
 from learn2mix.bench import seeds
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
 from learn2mix.bench.tasks.base import Task
-from learn2mix.bench.training import Arm
+from learn2mix.bench.training import Arm, Role
 from learn2mix.policies.base import Floats
 
 
@@ -31,6 +31,7 @@ class Yoked(Method):
     name: ClassVar[str] = "yoked"
     summary: ClassVar[str] = "the path of proportions of learn2mix with another seed, replayed"
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
+    changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
@@ -39,13 +40,13 @@ class Yoked(Method):
         """Train the other run and keep its path."""
         other = replace(job, seed=seeds.derive(job.task.name, job.seed, "yoked"))
         feed = MixerFeed(other, policies.Learn2Mix(mixing_rate=self._rate(job.task)))
-        trainer = other.trainer(Arm(job.train, feed, job.task.loss), work=job.preparation)
+        trainer = other.trainer(Arm(feed=feed), work=job.preparation)
         path = [feed.mixer.proportions]
         for epoch in range(1, job.epochs):
             trainer.train_epoch()
             path.append(feed.mixer.proportions)
             job.progress("preparing", epoch, job.epochs - 1)
-        return Arm(job.train, MixerFeed(job, Replay(tuple(path))), job.task.loss)
+        return Arm(feed=MixerFeed(job, Replay(tuple(path))))
 
     def settings(self, task: Task) -> dict[str, Any]:
         """Return the mixing rate in use."""

@@ -1,0 +1,150 @@
+"""Several methods at once, each changing another part of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from torch import nn
+
+from learn2mix.bench.methods.base import Job, Method
+from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.training import Arm, Role, StartEpoch
+
+_ROLES: tuple[str, ...] = get_args(Role)
+_SHARED = frozenset({"start_epoch"})
+"""What several methods may do side by side."""
+
+
+@dataclass(frozen=True)
+class Composed(Method):
+    """Several methods at once, under their names joined by ``+``.
+
+    Settings are named ``method.setting``. What changes the set trained on is prepared first, so that whoever fills the
+    batches or counts the classes sees the changed set. The feed observes the loss that is trained on.
+
+    Args:
+        parts: Two or more methods; they are put in the order of what they change.
+
+    Raises:
+        ValueError: Two of them change the same thing, one changes nothing, or one says that it clashes with another.
+
+    >>> from learn2mix.bench.methods import Learn2Mix, LogitAdjusted
+    >>> composed = Composed((LogitAdjusted(strength=0.5), Learn2Mix()))
+    >>> composed.name, sorted(composed.changes), sorted(composed.kinds)
+    ('learn2mix+logit-adjusted', ['feed', 'loss'], ['classification'])
+    >>> composed.with_settings(**{"logit-adjusted.strength": 2.0}).parts[1]
+    LogitAdjusted(strength=2.0)
+    """
+
+    parts: tuple[Method, ...]
+
+    def __post_init__(self) -> None:
+        parts = tuple(
+            sorted(self.parts, key=lambda part: (min(map(_ROLES.index, part.changes), default=-1), part.name))
+        )
+        _check(parts)
+        values = {
+            "parts": parts,
+            "name": "+".join(part.name for part in parts),
+            "version": sum(part.version for part in parts),  # no version is ever lowered
+            "summary": "; ".join(part.summary for part in parts),
+            "reference": "; ".join(part.reference for part in parts if part.reference),
+            "kinds": frozenset.intersection(*(part.kinds for part in parts)),
+            "changes": frozenset().union(*(part.changes for part in parts)),
+            "search": {f"{part.name}.{key}": found for part in parts for key, found in part.search.items()},
+        }
+        for name, value in values.items():  # what is a method's class's is an instance's here
+            object.__setattr__(self, name, value)
+
+    def refusal(self, task: Task) -> str:
+        """Refuse what one of them refuses."""
+        return next(filter(None, (part.refusal(task) for part in self.parts)), "")
+
+    def prepare(self, job: Job) -> Arm:
+        """Make all of them ready and put together what they change."""
+        joined: dict[str, Any] = {}
+        starts: list[StartEpoch] = []
+        for part in self.parts:
+            arm = part.prepare(job)
+            joined |= {role: getattr(arm, role) for role in arm.changes}
+            if arm.start_epoch is not None:
+                starts.append(arm.start_epoch)
+            if arm.train is not None:
+                job = replace(job, train=arm.train)
+        return Arm(**{**joined, "start_epoch": _in_turn(starts)})
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings of all as they were given."""
+        return {f"{part.name}.{key}": value for part in self.parts for key, value in part.given().items()}
+
+    def settings(self, task: Task) -> dict[str, Any]:
+        """Return the settings of all."""
+        return {f"{part.name}.{key}": value for part in self.parts for key, value in part.settings(task).items()}
+
+    def with_settings(self, **settings: Any) -> Method:
+        """Change settings, each by ``method.setting``, or by its own name in all methods that have it."""
+        return Composed(tuple(part.with_settings(**_own(part, settings)) for part in self.parts))
+
+    def cut(self, part: float) -> Method:
+        """Cut all of them."""
+        return Composed(tuple(method.cut(part) for method in self.parts))
+
+    def rehearsal(self) -> Method:
+        """Rehearse all of them."""
+        return Composed(tuple(method.rehearsal() for method in self.parts))
+
+
+def _check(parts: Sequence[Method]) -> None:
+    names = [part.name for part in parts]
+    joined = "+".join(names)
+    if len(parts) < 2:
+        raise ValueError(f"{joined or 'nothing'} was to be composed; give two methods or more")
+    owner: dict[str, str] = {}
+    for part in parts:
+        if not part.changes:
+            raise ValueError(
+                f"{joined}: {part.name} changes nothing that the others could not do without; leave it out"
+            )
+        for role in sorted(part.changes - _SHARED):
+            if role in owner:
+                raise ValueError(
+                    f"{joined}: {owner[role]} and {part.name} both {_DOES[role]}; take one of them, or compare them side by "
+                    "side: separate methods by commas"
+                )
+            owner[role] = part.name
+        for other in names:
+            if other in part.clashes:
+                raise ValueError(f"{joined} makes no sense: {part.clashes[other]}; leave one of them out")
+
+
+_DOES: Mapping[str, str] = {
+    "train": "change the set that is trained on",
+    "feed": "decide what fills the batches",
+    "select": "choose what of a batch is trained on",
+    "forward": "change what goes through the network",
+    "loss": "set the loss",
+    "combine": "weight the losses",
+    "wrap": "change the network",
+}
+
+
+def _own(part: Method, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Find what is meant for a part; what names the part goes before what names all."""
+    prefix = f"{part.name}."
+    return {
+        **settings,
+        **{key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)},
+    }
+
+
+def _in_turn(starts: Sequence[Callable[[int, nn.Module], None]]) -> StartEpoch | None:
+    if not starts:
+        return None
+
+    def start(epoch: int, model: nn.Module) -> None:
+        for one in starts:
+            one(epoch, model)
+
+    return start
