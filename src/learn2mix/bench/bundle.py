@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from learn2mix.bench.record import PARTS, Run, digest_of, json_text
 
-POINTS = 128
+POINTS = 64
 
 
 def bundled(runs: Iterable[Run]) -> bytes:
-    """Pack runs, each thinned to at most 128 points beyond its first, into one parquet file: a row a run.
+    """Pack runs, each thinned to at most 64 points beyond its first, into one parquet file: a row a run.
 
     Args:
         runs: Any runs; of two with equal settings the later one stays.

@@ -89,7 +89,7 @@ class Store:
         return sorted({**self._bundled(), **single}.values(), key=_order)
 
     def pack(self) -> int:
-        """Put all runs into one compact file, ``runs.parquet``, with at most 129 points a curve; return how many.
+        """Put all runs into one compact file, ``runs.parquet``, with at most 65 points a curve; return how many.
 
         For publishing. The files of single runs go; what is packed is still found, and not made again.
 
