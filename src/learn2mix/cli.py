@@ -197,7 +197,7 @@ def compare(
 @app.command()
 def reproduce(
     exhibit: Annotated[
-        str, typer.Argument(help="table1, table2, figure2 to figure8, a study, or all; see `learn2mix list`.")
+        str, typer.Argument(help="table1, table2, figure2 to figure8, speed-ups, a study, or all; see `learn2mix list`.")
     ],
     tasks: Annotated[str | None, typer.Option(help="Some of its tasks, separated by commas.")] = None,
     methods: Annotated[
