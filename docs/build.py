@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+import method_cards
 import results_page
 from build_tools import ROOT, short
 
@@ -169,6 +170,8 @@ def draw() -> None:
 
 if __name__ == "__main__":
     INDEX.write_text(index())
+    for name, text in method_cards.cards().items():
+        (method_cards.CARDS / f"{name}.md").write_text(text)
     BENCHMARKS.write_text(benchmarks())
     README.write_text(readme())
     RESULTS.write_text(results_page.page())

@@ -330,6 +330,24 @@ def test_a_task_whose_data_are_missing_keeps_no_other_from_its_figures(tmp_path)
         reproduce(two, folder=tmp_path, tasks=["wine-quality"], seeds=1, data_dir=tmp_path / "data")
 
 
+def test_what_methods_cost_by_hand():
+    """Four epochs: classical sends each example forward once, the other three times, and as many as classical before."""
+    plain = make_run("classical", test_metric=[0.9, 0.5, 0.4, 0.3, 0.2])
+    trained = plain.curves["backpropagated"][-1]
+    before = {"seconds": 5.0, "steps": 0, "forwarded": float(trained), "backpropagated": 0.0}
+    dear = make_run("learn2mix", test_metric=[0.9, 0.5, 0.4, 0.3, 0.1], forwards=3, preparation=before)
+    steps = plain.curves["steps"][-1]
+    timing = make_timing(classical=1.0 / steps, learn2mix=2.0 / steps)  # a second and two, for the whole budget
+    (block,) = views.with_cost(find_exhibit("methods"), [shown([plain, dear], timing=timing)])
+    table = {column.title: dict(zip(block.columns[0].cells, column.cells, strict=True)) for column in block.columns}
+    assert table["Forward, times classical"] == {"classical": "1.00", "learn2mix": "4.00"}
+    assert table["Forward and back, times classical"] == {"classical": "1.00", "learn2mix": "2.50"}  # (3 + 1 + 1) / 2
+    assert table["Seconds, times classical"] == {"classical": "1.00", "learn2mix": "7.00"}  # 2 + 5
+    assert table["Test error, %"]["learn2mix"].startswith("10.00")
+    (block,) = views.with_cost(find_exhibit("methods"), [shown([plain, dear])])
+    assert block.columns[-1].cells == (NONE, NONE)  # not timed
+
+
 def test_the_time_to_the_papers_accuracies_by_hand():
     """MNIST, 98 %: 2 % error. Learn2mix's steps cost 2 ms, classical's 1 ms."""
     quick, slow = [0.9, 0.05, 0.02, 0.01, 0.01], [0.9, 0.3, 0.1, 0.05, 0.02]
@@ -386,7 +404,7 @@ def test_nothing_stored_is_nothing_shown(tmp_path):
     assert [one.summary for one in found.shown] == [None, None]
 
 
-@pytest.mark.parametrize("name", ["figure2", "figure3", "figure7", "figure8", "mixing-rate"])
+@pytest.mark.parametrize("name", ["figure2", "figure3", "figure7", "figure8", "mixing-rate", "methods"])
 def test_figures_are_drawn(name, tmp_path):
     runs = [
         make_run(m, s, metric="mse" if name == "figure3" else "error")

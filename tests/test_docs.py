@@ -111,6 +111,13 @@ def test_the_page_of_results_is_what_the_stored_runs_say():
             assert (DOCS / line.split("(")[1].rstrip(")")).read_bytes().startswith(b"\x89PNG")
 
 
+def test_every_method_was_measured_and_its_card_says_how_it_did():
+    build = load_build()
+    for name, text in build.method_cards.cards().items():
+        assert build.method_cards.MEASURED in text, f"no run of {name} is stored in the comparison of all methods"
+        assert (build.method_cards.CARDS / f"{name}.md").read_text() == text
+
+
 def test_the_stored_runs_are_small():
     stored = [path for path in (DOCS.parent / "results").rglob("*") if path.suffix in (".parquet", ".json")]
     assert sum(path.stat().st_size for path in stored) < 10e6

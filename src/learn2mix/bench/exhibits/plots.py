@@ -11,7 +11,7 @@ import numpy as np
 from learn2mix.bench.analysis.figures import Arm, TaskSummary
 from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve
 from learn2mix.bench.analysis.stats import half_widths
-from learn2mix.bench.analysis.summary import FOCUS
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
 from learn2mix.bench.analysis.wording import scale_of
 from learn2mix.bench.exhibits.base import Exhibit, Shown
 
@@ -56,6 +56,25 @@ def worst_group(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
     _grid(exhibit, shown, path, [lambda axes, one, task: _curves(axes, one.panel.title, task, _WORST, "epochs")])
 
 
+def differences(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
+    """Draw every method's difference to the reference at the end, best first, with its 95 % interval."""
+
+    def draw(axes: Any, one: Shown, task: TaskSummary) -> None:
+        scale = scale_of(task)
+        rows = [(row.name, row.difference) for row in task.rows if row.difference is not None]
+        rows.sort(key=lambda row: row[1].mean, reverse=True)
+        for place, (name, difference) in enumerate(rows):
+            half = (difference.half_width or 0.0) * scale.factor
+            colour = _COLOURS[FOCUS] if name == FOCUS else "#444444"
+            axes.errorbar(difference.mean * scale.factor, place, xerr=half, fmt="o", markersize=3.5, color=colour)
+        axes.axvline(0, color="#888888", linewidth=1)
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        unit = f",{scale.step}" if scale.step else ""
+        axes.set(xlabel=f"{scale.noun} less {REFERENCE}'s{unit}", title=f"{one.panel.title}, n = {task.rows[0].n}")
+
+    _grid(exhibit, shown, path, [draw], height=5.5)
+
+
 def proportions(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
     """Draw learn2mix's proportions by epoch as a stacked area."""
 
@@ -76,7 +95,7 @@ def _viridis(position: float) -> Any:
     return plt.get_cmap("viridis")(position)
 
 
-def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw]) -> None:
+def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw], *, height: float = 3.1) -> None:
     """Draw the panels that there are runs of side by side, at most three in a row."""
     try:
         import matplotlib as mpl
@@ -87,10 +106,10 @@ def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw]) ->
     if not there:
         return
     width = min(3, len(there))
-    height = -(-len(there) // width) * len(rows)
+    lines = -(-len(there) // width) * len(rows)
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(4.2 * width, 3.1 * height + 0.5), layout="constrained", dpi=130)
-        places = figure.subplots(height, width, squeeze=False)
+        figure = Figure(figsize=(4.2 * width, height * lines + 0.5), layout="constrained", dpi=130)
+        places = figure.subplots(lines, width, squeeze=False)
         for place in places.flat:
             place.set_axis_off()
         for i, (one, summary) in enumerate(there):
@@ -104,13 +123,14 @@ def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw]) ->
         handles: dict[str, Any] = {}
         for place in places.flat:
             handles |= dict(zip(*reversed(place.get_legend_handles_labels()), strict=True))
-        figure.legend(
-            handles.values(),
-            handles.keys(),
-            loc="outside lower center",
-            ncols=max(1, min(2 * width + 1, len(handles))),
-            frameon=False,
-        )
+        if handles:
+            figure.legend(
+                handles.values(),
+                handles.keys(),
+                loc="outside lower center",
+                ncols=min(2 * width + 1, len(handles)),
+                frameon=False,
+            )
         figure.suptitle(exhibit.title)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Software": None})

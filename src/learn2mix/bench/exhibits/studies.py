@@ -39,6 +39,17 @@ def _joint(task: str) -> Panel:
 
 STUDIES = (
     Exhibit(
+        "methods",
+        "Every method at the tasks' own settings",
+        (
+            *(Panel(task) for task in _SMALL),
+            Panel("fashion-mnist", {"profile": "exponential", "imbalance_factor": 100}, "exponential, 1:100"),
+        ),
+        views.with_cost,
+        plots.differences,
+        of_paper=False,
+    ),
+    Exhibit(
         "verdicts",
         "Where learn2mix does better, and where it does not",
         tuple(Panel(task) for task in _ALL),

@@ -13,7 +13,7 @@ from learn2mix.bench.analysis.figures import Arm, Row, TaskSummary
 from learn2mix.bench.analysis.quantities import QUANTITIES, curve
 from learn2mix.bench.analysis.readings import FRACTIONS
 from learn2mix.bench.analysis.stats import Estimate
-from learn2mix.bench.analysis.summary import FOCUS, verdict
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, verdict
 from learn2mix.bench.analysis.wording import (
     NONE,
     Block,
@@ -42,6 +42,23 @@ def beside_the_paper(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 def at_the_end(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Give the results at the end of the budget, a table a panel."""
     return [_block(one, lambda one, task: (tuple(results_table(task)), (headline(task),))) for one in shown]
+
+
+def with_cost(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
+    """Give the results at the end of the budget and what they cost, preparation included, a table a panel."""
+
+    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+        costs = [
+            Column(f"{title}, times {REFERENCE}", tuple(_times(cost(arm), cost(task.arms[0])) for arm in task.arms))
+            for title, cost in _COSTS.items()
+        ]
+        note = (
+            f"Costs are multiples of {REFERENCE}'s over the whole budget, what is done beforehand included: examples that went "
+            "forward through a network, examples forward and back, and seconds (steps times the median step of a timing run)."
+        )
+        return (*results_table(task), *costs), (headline(task), note)
+
+    return [_block(one, table) for one in shown]
 
 
 def tuned(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
@@ -192,6 +209,27 @@ def _who(rows: Sequence[Row]) -> tuple[Column, Column]:
 
 def _titled(title: str, scale: Scale) -> str:
     return with_unit(title, "%" if scale.unit else "")
+
+
+def _forwarded(arm: Arm) -> float | None:
+    before = [run.facts.get("preparation", {}).get("forwarded", 0) for run in arm.runs.values()]
+    return float(np.mean(arm.stack("forwarded")[:, -1] + np.array(before)))
+
+
+def _spent(axis: str, arm: Arm) -> float | None:
+    at = arm.progress(axis)
+    return None if at is None else float(np.mean(at[:, -1] + arm.preparation(axis)))
+
+
+_COSTS: Mapping[str, Callable[[Arm], float | None]] = {
+    "Forward": _forwarded,
+    "Forward and back": partial(_spent, "examples"),
+    "Seconds": partial(_spent, "seconds"),
+}
+
+
+def _times(cost: float | None, reference: float | None) -> str:
+    return NONE if cost is None or not reference else f"{cost / reference:.2f}"
 
 
 def _reached(one: Shown) -> list[float]:
