@@ -11,9 +11,6 @@ import method_cards
 import results_page
 from build_tools import ROOT, short
 
-import learn2mix.bench.methods
-import learn2mix.losses
-import learn2mix.policies  # noqa: F401  (importing a family registers its members)
 from learn2mix import registry
 from learn2mix.bench.analysis import stats, wording
 from learn2mix.bench.analysis.figures import TaskSummary
@@ -26,9 +23,14 @@ BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "digits.svg"
 FAMILIES = {
     "policy": "Policies: how the proportions move",
+    "selector": "Selectors: which examples of a group fill its seats",
     "loss": "Losses: what an error costs",
+    "transform": "Transforms: what is done to a batch",
+    "schedule": "Schedules: what training does when",
+    "post-hoc": "Post-hoc: what is done to a trained network",
     "method": "Methods of the bench: whole ways to train",
 }
+registry.load()
 COLUMNS = ("Method", "n", "Test error, %", "Difference to classical", "95 % interval", "Verdict", "Worst group, %")
 COLOURS = {"classical": "#444444", "learn2mix": "#0072b2", "balanced": "#009e73", "natural": "#56b4e9"}
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from learn2mix.bench.data import Data
+from learn2mix.bench.data import Data, Examples
 from learn2mix.bench.methods import Job
 from learn2mix.bench.models import mlp
 from learn2mix.bench.tasks import Task
+from learn2mix.bench.tasks.base import MSE, squared_error
 from learn2mix.bench.training import Batch
 
 LOCAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -58,6 +59,30 @@ TOY = Task(
 
 def toy(**changes):
     return dataclasses.replace(TOY, **changes)
+
+
+OUTPUTS = {"classification": 3, "regression": 1, "reconstruction": 4}
+
+
+def toy_of(kind, **changes):
+    """The small problem as one of a kind: its classes, a line through its inputs, or its inputs themselves."""
+    settings = {"kind": kind, "name": f"toy-{kind}", "network": partial(mlp, 4, 8, OUTPUTS[kind])}
+    if kind != "classification":
+        settings |= {"loss": squared_error, "metric": MSE}
+    return toy(**{**settings, **changes})
+
+
+def data_of(kind):
+    """Its data."""
+
+    def targets(examples):
+        if kind == "classification":
+            return examples.y
+        return examples.x if kind == "reconstruction" else examples.x @ torch.tensor([1.0, -1.0, 0.5, 2.0])
+
+    data = toy_data()
+    parts = (Examples(part.x, targets(part), part.groups) for part in (data.train, data.test))
+    return Data(*parts, data.group_names)
 
 
 def toy_job(**changes):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_toys import assert_same_curves, toy, toy_data
+from bench_toys import toy, toy_data
 from learn2mix import registry
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.methods import Classical, Curriculum, Learn2Mix
@@ -142,17 +142,6 @@ def test_the_last_row_may_be_a_part_of_an_epoch(budget, epochs, steps):
     last = result.curves["proportions"][-1].astype(float) * 8 * (steps[-1] - steps[-2])
     np.testing.assert_allclose(last, last.round(), atol=1e-4)
     assert told == [("training", i, len(epochs) - 1) for i in range(1, len(epochs))]
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_budget_in_steps_is_the_start_of_one_in_epochs(name):
-    part, whole = toy_run(name, Budget(steps=25)), toy_run(name, 3)
-    for curve, values in part.curves.items():
-        if "seconds" not in curve:
-            np.testing.assert_array_equal(values[:3], whole.curves[curve][:3], err_msg=curve)
-    assert part.facts["preparation"]["steps"] == whole.facts["preparation"]["steps"]
-    assert_same_curves(toy_run(name, Budget(steps=30)), whole)
-    assert_same_curves(toy_run(name, Budget(seconds=7.5, seconds_per_step=0.25)), whole)
 
 
 def test_the_part_of_an_epoch_ends_where_its_steps_do():

@@ -16,13 +16,10 @@ from learn2mix.bench.budget import Budget
 from learn2mix.bench.data import Data, Examples, profiles
 from learn2mix.bench.methods import (
     Classical,
-    Curriculum,
-    Focal,
     GroupDRO,
     Job,
     Learn2Mix,
     Learn2MixWeighted,
-    LogitAdjusted,
     Natural,
     OneShot,
     Oversample,
@@ -36,6 +33,8 @@ from learn2mix.bench.methods.smote import oversample
 from learn2mix.bench.models import mlp
 from learn2mix.bench.runner import make_ready, run, settings_of
 from learn2mix.bench.tasks.base import MSE, cross_entropy, squared_error
+
+LogitAdjusted = registry.get("method", "logit-adjusted").part
 
 METHODS = [entry.name for entry in registry.entries("method")]
 PRIOR = np.array(SIZES) / 84
@@ -455,31 +454,6 @@ def line_data(reconstruction=False):
 def line(**changes):
     settings = {"name": "line", "network": lambda: nn.Linear(4, 1), "loss": squared_error, "metric": MSE}
     return toy(**{**settings, "kind": "regression", **changes})
-
-
-@pytest.mark.parametrize("method", [Focal(), LogitAdjusted(), Smote()], ids=lambda method: method.name)
-@pytest.mark.parametrize("kind", ["regression", "reconstruction"])
-def test_what_needs_classes_refuses_other_tasks(method, kind):
-    assert method.refusal(toy()) == ""
-    with pytest.raises(
-        ValueError, match=f"{method.name} is for classification, and line is a {kind}; leave it out there"
-    ):
-        settings_of(line(kind=kind), method, 0, 1, fingerprint="f")
-    with pytest.raises(ValueError, match="leave it out there"):
-        run(line(kind=kind), method, 0, 1, data=line_data())
-
-
-@pytest.mark.parametrize("kind", ["regression", "reconstruction"])
-@pytest.mark.parametrize("name", METHODS)
-def test_what_does_not_refuse_learns(name, kind):
-    method = Curriculum(warmup_epochs=1) if name == "curriculum" else registry.get("method", name).part()
-    outputs = {"regression": 1, "reconstruction": 4}[kind]
-    task = line(kind=kind, network=lambda: nn.Linear(4, outputs), learning_rate=0.05)
-    if method.refusal(task):
-        return
-    result = run(task, method, 0, 6, data=line_data(kind == "reconstruction"))
-    assert result.curves["test_metric"][-1] < result.curves["test_metric"][0] / 2
-    np.testing.assert_array_equal(result.curves["test_metric"], result.curves["test_loss"])
 
 
 def test_smote_refuses_words_and_names_what_does_without():

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench_toys import SIZES, TEST_SIZES, assert_same_curves, blobs, columns, global_random_state, toy, toy_data
+from bench_toys import SIZES, TEST_SIZES, assert_same_curves, blobs, global_random_state, toy, toy_data
 from learn2mix import registry
-from learn2mix.bench import runner, seeds
+from learn2mix.bench import seeds
 from learn2mix.bench.data import Data, Examples, profiles
 from learn2mix.bench.methods import Classical, Curriculum, Learn2Mix, Method
 from learn2mix.bench.runner import make_ready, run, settings_of, split
@@ -41,57 +41,9 @@ def test_importing_the_runner_imports_no_data_library():
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_run_repeats_and_leaves_no_trace(name):
-    before = global_random_state()
-    first = toy_run(short(name))
-    assert global_random_state() == before
-    torch.manual_seed(123)
-    np.random.seed(123)  # noqa: NPY002
-    assert_same_curves(toy_run(short(name)), first)
-    other = toy_run(short(name), seed=1)
-    assert not np.array_equal(other.curves["test_loss"], first.curves["test_loss"])
-
-
-def test_all_methods_start_from_the_same_weights_and_data():
-    ready = [make_ready(toy(), runner.find_method(short(name)), 0, toy_data()) for name in METHODS]
-    states = [one.trainer.network.state_dict() for one in ready]
-    for state in states[1:]:
-        assert all(torch.equal(state[name], states[0][name]) for name in states[0])
-    assert all(torch.equal(one.job.train.x, ready[0].job.train.x) for one in ready)
-    starts = [
-        {name: column[0].tolist() for name, column in columns(toy_run(short(n), budget=1)).items()} for n in METHODS
-    ]
-    for start in starts:
-        # NaN: there was no training batch yet
-        assert np.isnan([start.pop("train_loss"), start.pop("train_metric")]).all()
-    assert all(start == starts[0] for start in starts)
-    other = make_ready(toy(), Classical(), 1, toy_data()).trainer.network.state_dict()
-    assert not torch.equal(other["0.weight"], states[0]["0.weight"])
-
-
 # an epoch is 10 steps on 8 examples; importance looks at 8 and trains on 4
 FORWARDED = {"importance": (8 + 4) * STEPS}
 BACKPROPAGATED = {"importance": 4 * STEPS}
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_takes_the_same_steps_and_its_work_is_counted(name):
-    result = toy_run(short(name))
-    epochs = np.arange(4)
-    assert result.curves["epoch"].tolist() == epochs.tolist()
-    assert result.curves["steps"].tolist() == (epochs * STEPS).tolist()
-    assert result.curves["forwarded"].tolist() == (epochs * FORWARDED.get(name, 80)).tolist()
-    assert result.curves["backpropagated"].tolist() == (epochs * BACKPROPAGATED.get(name, 80)).tolist()
-    assert result.facts["steps_per_epoch"] == STEPS
-    prepared = {key: value for key, value in result.facts["preparation"].items() if key != "seconds"}
-    if name == "curriculum":  # 2 epochs of training, then every example scored once
-        assert prepared == {"steps": 20, "forwarded": 160 + 84, "backpropagated": 160}
-    elif name == "yoked":  # another run, whose last epoch nobody needs
-        assert prepared == {"steps": 20, "forwarded": 160, "backpropagated": 160}
-    else:
-        assert prepared == {"steps": 0, "forwarded": 0, "backpropagated": 0}
-    assert result.facts["preparation"]["seconds"] > 0
 
 
 def test_the_rows_of_a_run():
@@ -290,16 +242,6 @@ class Unstable(nn.Module):
         if self.training:
             self.left -= 1
         return self.linear(x) * (float("nan") if self.left < 0 else 1)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_loss_that_is_not_a_number_ends_the_run(name):
-    # importance goes forward twice a step; the warm-up of curriculum meets it first
-    task = {"network": lambda: Unstable(15)}
-    with pytest.raises(
-        DivergedError, match=rf"toy, {name}, seed 0: the training loss became nan .* learning rate may help"
-    ):
-        toy_run(short(name), task=task)
 
 
 def test_a_network_ruined_by_its_last_step_ends_the_run():

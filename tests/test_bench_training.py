@@ -145,15 +145,6 @@ def recorded(method, seed=0, epochs=3, **changes):
     return recorder
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_augmentation_draws_the_same_for_every_method(name):
-    """Once a training batch: an extra or missing draw in preparation, selection or evaluation would shift it."""
-    own, classical = recorded(name), recorded("classical")
-    before = {"curriculum": 10, "yoked": 20}.get(name, 0)  # steps of preparation, with draws of their own
-    assert len(own.draws) == before + 30
-    assert torch.stack(own.draws[before:]).equal(torch.stack(classical.draws))
-
-
 def test_augmentation_is_drawn_afresh_each_time_and_by_seed():
     draws = torch.stack(recorded("classical").draws)
     own = seeds.generator(seeds.derive("toy", 0, "augmentation"))  # of this purpose alone
@@ -388,20 +379,6 @@ def test_without_batch_normalisation_nothing_is_looked_at():
     ready.trainer.network.register_forward_pre_hook(lambda module, args: calls.append((len(args[0]), module.training)))
     ready.evaluate()
     assert calls == [(60, False)]
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_run_with_batch_normalisation_repeats_and_counts_its_work(name):
-    task = toy(network=lambda: normalising(0.2))
-    before = global_random_state()
-    first, again = (run(task, short(name), 0, 2, data=toy_data()) for _ in range(2))
-    assert global_random_state() == before
-    assert_same_curves(first, again)
-    plain = run(toy(), short(name), 0, 2, data=toy_data())
-    assert first.curves["forwarded"].tolist() == plain.curves["forwarded"].tolist()
-    start = run(task, "classical", 0, 1, data=toy_data())
-    for curve in ("test_loss", "test_metric", "group_metric"):
-        np.testing.assert_array_equal(first.curves[curve][0], start.curves[curve][0])
 
 
 # --- Standardised inputs ----------------------------------------------------------------------------------------------

@@ -33,17 +33,6 @@ def test_what_methods_let_be_searched(entry):
         assert {dataclasses.replace(method, **{name: value}).settings(toy())[name] for value in values} == {*values}
 
 
-def test_the_methods_with_a_main_setting():
-    assert {entry.name: [*entry.part.search] for entry in registry.entries("method") if entry.part.search} == {
-        "focal": ["focusing"],
-        "group-dro": ["step_size"],
-        "learn2mix": ["mixing_rate"],
-        "learn2mix-weighted": ["mixing_rate"],
-        "logit-adjusted": ["strength"],
-        "yoked": ["mixing_rate"],
-    }
-
-
 @pytest.mark.parametrize("method", [Classical(), Learn2Mix(0.3), Yoked(), Curriculum(warmup_epochs=2)])
 def test_a_tuned_method_trains_as_on_a_task_with_that_rate(method):
     tuned = run(toy(), Tuned(method, 0.05), 0, 2, data=toy_data())

@@ -1,7 +1,10 @@
-"""Focal loss: numbers worked by hand, an independent reference for values and gradients, torch's conventions."""
+"""What all losses keep to; focal loss: numbers worked by hand, an independent reference, torch's conventions."""
 
+import io
 import math
+import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +12,15 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from learn2mix import registry
-from learn2mix.losses import FocalLoss, focal_loss, inverse_frequency_weights
+from learn2mix.losses import (
+    CDTLoss,
+    ClassBalancedLoss,
+    FocalLoss,
+    LDAMLoss,
+    LogitAdjustedLoss,
+    focal_loss,
+    inverse_frequency_weights,
+)
 
 ENTRIES = list(registry.entries("loss"))
 
@@ -162,3 +173,146 @@ def test_the_module_is_the_function(options, weight):
     torch.testing.assert_close(module(logits, targets), focal_loss(logits, targets, weight, **options))
     assert module.double().weight is None or module.weight.dtype == torch.float64
     assert set(module.state_dict()) == (set() if weight is None else {"weight"})
+
+
+# --- What all losses of class counts keep to --------------------------------------------------------------------------
+
+MODULES = {
+    "cdt": CDTLoss,
+    "class-balanced": ClassBalancedLoss,
+    "ldam": LDAMLoss,
+    "logit-adjusted": LogitAdjustedLoss,
+}
+COUNTS = [30, 10, 5]
+BY_COUNTS = pytest.mark.parametrize("name", MODULES)
+EITHER = pytest.mark.parametrize("as_module", [False, True], ids=["function", "module"])
+
+
+def apply(name, as_module, logits, targets, counts=COUNTS, **options):
+    if as_module:
+        return MODULES[name](counts, **options)(logits, targets)
+    return registry.get("loss", name).part(logits, targets, counts, **options)
+
+
+def test_every_loss_of_class_counts_is_here():
+    assert {entry.name for entry in ENTRIES if "counts" in entry.example} == set(MODULES)
+
+
+@BY_COUNTS
+@EITHER
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4), (2, 3, 4, 3)])
+def test_every_place_is_treated_along_the_class_dimension(name, as_module, shape):
+    """(n, k, h, w) costs what its places cost as (n * h * w, k); three classes and three columns must not be mixed up."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(shape, generator=generator)
+    targets = torch.randint(3, (shape[0], *shape[2:]), generator=generator)
+    targets.view(-1)[0] = -100
+    each = apply(name, as_module, logits, targets, reduction="none")
+    flat = logits.movedim(1, -1).reshape(-1, 3), targets.reshape(-1)
+    torch.testing.assert_close(each.reshape(-1), apply(name, as_module, *flat, reduction="none"))
+    assert each.view(-1)[0] == 0
+    torch.testing.assert_close(apply(name, as_module, logits, targets), each.sum() / (each.numel() - 1))
+    torch.testing.assert_close(apply(name, as_module, logits, targets, reduction="sum"), each.sum())
+    alone = apply(name, as_module, flat[0][1], flat[1][1])  # one example without a batch
+    assert alone.shape == ()
+    torch.testing.assert_close(alone, each.view(-1)[1])
+
+
+@BY_COUNTS
+@pytest.mark.parametrize("counts", [COUNTS, tuple(COUNTS), np.array(COUNTS), torch.tensor(COUNTS)])
+@pytest.mark.parametrize("options", [{}, {"ignore_index": 1}, {"reduction": "none"}])
+def test_the_module_of_counts_is_the_function(name, counts, options):
+    logits, targets = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 1, 0])
+    torch.testing.assert_close(
+        apply(name, True, logits, targets, counts, **options), apply(name, False, logits, targets, counts, **options)
+    )
+
+
+@BY_COUNTS
+def test_a_saved_module_is_restored_whatever_counts_it_was_made_with(name):
+    logits, targets = torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
+    module, other = MODULES[name]([10**6, 10, 1]), MODULES[name]([1, 1, 1])
+    assert not module(logits, targets).equal(other(logits, targets))
+    file = io.BytesIO()
+    torch.save(module.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert other(logits, targets).equal(module(logits, targets))
+
+
+@BY_COUNTS
+@EITHER
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("scale", [0.0, 20.0, 3e3])
+def test_losses_of_counts_and_their_gradients_stay_finite(name, as_module, dtype, scale):
+    """A class as rare as one in a thousand million; a module may be made half precision with the model that holds it."""
+    logits = (torch.tensor([[1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]]) * scale).to(dtype).requires_grad_()
+    targets, counts = torch.tensor([0, 1, 0]), [1, 10**9]
+    if as_module:
+        losses = MODULES[name](counts, reduction="none").to(dtype)(logits, targets)
+    else:
+        losses = apply(name, False, logits, targets, counts, reduction="none")
+    losses.sum().backward()
+    assert losses.dtype == dtype
+    assert torch.isfinite(losses).all()
+    assert torch.isfinite(logits.grad).all()
+    assert (losses >= 0).all()
+
+
+@BY_COUNTS
+@pytest.mark.parametrize("counts_lie", ["here", "there", "in the module"])
+def test_no_device_is_waited_for(name, counts_lie):
+    """On the meta device a look at a value is an error, as on an accelerator it would be a halt."""
+    logits = torch.zeros(4, 3, device="meta", requires_grad=True)
+    targets = torch.zeros(4, dtype=torch.int64, device="meta")
+    with pytest.raises(RuntimeError, match="meta"):
+        bool((targets == 0).all())
+    if counts_lie == "in the module":
+        loss = MODULES[name](COUNTS).to("meta")(logits, targets)
+    else:
+        loss = apply(
+            name, False, logits, targets, torch.tensor(COUNTS, device="cpu" if counts_lie == "here" else "meta")
+        )
+    loss.backward()
+    assert logits.grad.shape == (4, 3)
+
+
+@BY_COUNTS
+def test_a_module_checks_its_counts_once(name, monkeypatch):
+    module = MODULES[name](COUNTS)
+
+    def refuse(*arguments, **options):
+        raise AssertionError("checked again")
+
+    monkeypatch.setattr(sys.modules[MODULES[name].__module__], "class_sizes", refuse)
+    module(torch.zeros(4, 3), torch.tensor([0, 1, 2, 0]))
+    with pytest.raises(AssertionError, match="checked again"):
+        MODULES[name](COUNTS)
+
+
+@BY_COUNTS
+@EITHER
+@pytest.mark.parametrize(
+    ("error", "arguments", "message"),
+    [
+        (ValueError, {"reduction": "average"}, "reduction was 'average'; it must be one of 'mean', 'sum', 'none'"),
+        (ValueError, {"counts": [3, 0]}, r"counts was \[3.0, 0.0\]; it must hold .* merge or drop a class without"),
+        (ValueError, {"counts": torch.tensor([3, -1])}, r"counts was \[3.0, -1.0\]"),
+        (ValueError, {"counts": [3, math.nan]}, r"counts was \[3.0, nan\]"),
+        (ValueError, {"counts": [3, math.inf]}, r"counts was \[3.0, inf\]"),
+        (ValueError, {"counts": []}, r"counts was \[\]"),
+        (ValueError, {"counts": [[3, 1]]}, r"counts was \[\[3.0, 1.0\]\]"),
+        (ValueError, {"counts": 3}, "counts was 3.0"),
+        (TypeError, {"counts": None}, "counts was None; it must hold .* give a list or tensor of numbers"),
+        (TypeError, {"counts": ["a", "b"]}, r"counts was \['a', 'b'\]"),
+        (
+            ValueError,
+            {"counts": [3, 2, 1]},
+            r"of 3 classes for logits of shape \(4, 2\); it must hold 2 numbers above 0",
+        ),
+    ],
+)
+def test_what_losses_of_counts_refuse(name, as_module, error, arguments, message):
+    given = {"counts": [3, 1], **arguments}
+    with pytest.raises(error, match=message):
+        apply(name, as_module, torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64), **given)

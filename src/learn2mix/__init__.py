@@ -13,15 +13,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learn2mix import losses, metrics, policies
-    from learn2mix.mixer import Mixer, Update
+    from learn2mix import diagnostics, losses, metrics, policies, posthoc, schedules, selectors, transforms
+    from learn2mix.mixer import Mixer
     from learn2mix.samplers import BatchSampler
+    from learn2mix.updates import Update
 
 __version__ = "0.1.0"
 
-__all__ = ["BatchSampler", "Mixer", "Update", "__version__", "losses", "metrics", "policies"]
+__all__ = [
+    "BatchSampler",
+    "Mixer",
+    "Update",
+    "__version__",
+    "diagnostics",
+    "losses",
+    "metrics",
+    "policies",
+    "posthoc",
+    "schedules",
+    "selectors",
+    "transforms",
+]
 
-_HOMES = {"BatchSampler": "samplers", "Mixer": "mixer", "Update": "mixer"}
+_HOMES = {"BatchSampler": "samplers", "Mixer": "mixer", "Update": "updates"}
 
 
 # Names load when they are asked for: torch takes seconds to import, and the command line has to set how its threads

@@ -197,7 +197,8 @@ def compare(
 @app.command()
 def reproduce(
     exhibit: Annotated[
-        str, typer.Argument(help="table1, table2, figure2 to figure8, speed-ups, a study, or all; see `learn2mix list`.")
+        str,
+        typer.Argument(help="table1, table2, figure2 to figure8, speed-ups, a study, or all; see `learn2mix list`."),
     ],
     tasks: Annotated[str | None, typer.Option(help="Some of its tasks, separated by commas.")] = None,
     methods: Annotated[
@@ -307,13 +308,11 @@ def pack(
 
 def _registered() -> Sequence[Any]:
     """Give all registered parts, tasks and methods first."""
-    import learn2mix.bench.methods
-    import learn2mix.bench.tasks
-    import learn2mix.losses
-    import learn2mix.policies  # noqa: F401  (importing a family registers its members)
     from learn2mix import registry
 
-    return [entry for family in ("task", "method", "policy", "loss") for entry in registry.entries(family)]
+    registry.load()
+    families = sorted(registry.FAMILIES, key=lambda family: family not in ("task", "method"))
+    return [entry for family in families for entry in registry.entries(family)]
 
 
 def _known(family: str, name: str, option: str) -> str:

@@ -17,7 +17,7 @@ from learn2mix.groups import Names
 
 Floats = NDArray[np.float64]
 
-_COUNT = 1  # rows of the sums: losses, counts, non-finite
+_COUNT, _NON_FINITE = 1, 2  # rows of the sums: losses, counts, non-finite
 _LARGEST = np.finfo(np.float64).max
 
 
@@ -87,14 +87,25 @@ class Feedback:
             losses = losses.flatten(1).mean(1)
         return losses, counted, self._positions(groups, losses)
 
-    def add(self, losses: Tensor, counted: Tensor, positions: Tensor, *, settled: bool) -> None:
-        """Add what :meth:`read` returned; ``settled`` says whether to the whole batches or to the open one."""
-        buffer = self._buffer(losses.device, settled)
+    def rows(self, losses: Tensor, counted: Tensor, factors: Tensor | None = None) -> Tensor:
+        """Turn what :meth:`read` returned into what is added up: losses, counts, non-finite, (3, n).
+
+        Args:
+            losses: (n,).
+            counted: (n,).
+            factors: How much each loss counts for in its group's mean, (n,); None for all alike.
+        """
         finite = torch.isfinite(losses)
         rows = torch.stack(
             [torch.where(finite, losses, 0.0) * counted, finite & counted, ~finite & counted],
-        ).to(buffer.dtype)
-        buffer.index_add_(1, positions, rows)
+        ).to(_wide(losses.device))
+        if factors is not None:
+            rows[:_NON_FINITE] *= factors
+        return rows
+
+    def add(self, rows: Tensor, positions: Tensor, *, settled: bool) -> None:
+        """Add rows (3, n) of groups (n,); ``settled`` says whether to the whole batches or to the open one."""
+        self._buffer(rows.device, settled).index_add_(1, positions, rows)
 
     def settle(self) -> None:
         """Count the open batch as whole."""
@@ -164,11 +175,9 @@ class Feedback:
         buffer = self._settled if settled else self._open
         if buffer is None or buffer.device != device:
             old = buffer
-            # Not every device has float64 (Apple's GPUs do not).
-            dtype = torch.float32 if device.type == "mps" else torch.float64
-            buffer = torch.zeros(3, len(self._names) + 1, dtype=dtype, device=device)
+            buffer = torch.zeros(3, len(self._names) + 1, dtype=_wide(device), device=device)
             if old is not None:
-                buffer += old.to(device, dtype)
+                buffer += old.to(device, buffer.dtype)
             if settled:
                 self._settled = buffer
             else:
@@ -213,6 +222,11 @@ class Feedback:
         if -1 in found:
             raise ValueError(_unknown(repr(groups[found.index(-1)]), self._names))
         return torch.tensor(found, dtype=torch.int64).to(losses.device, non_blocking=True)
+
+
+def _wide(device: torch.device) -> torch.dtype:
+    """Give the type of sums: not every device has float64 (Apple's GPUs do not)."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _mean(losses: Floats) -> float:

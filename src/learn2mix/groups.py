@@ -164,6 +164,22 @@ class ContiguousGroups:
         return str(digest.hexdigest())
 
 
+def as_groups(groups: Any) -> Groups:
+    """Return a division as it is, or make one of labels.
+
+    Raises:
+        TypeError: The labels are neither integers nor strings.
+        ValueError: There are fewer than two groups, or as for :class:`ListedGroups`.
+    """
+    division: Groups = groups if isinstance(groups, (ContiguousGroups, ListedGroups)) else ListedGroups(groups)
+    if len(division.sizes) < 2:
+        raise ValueError(
+            f"groups held {brief(division.names)} alone; mixing needs at least two groups; pass the column that "
+            "tells the examples apart"
+        )
+    return division
+
+
 def check_batch_size(batch_size: Any, num_examples: int) -> int:
     """Return the batch size as an int.
 

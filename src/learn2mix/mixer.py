@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,36 +14,18 @@ from torch.utils.data import Sampler
 from learn2mix import checkpoint
 from learn2mix.checks import brief, whole_number
 from learn2mix.feedback import Feedback
-from learn2mix.groups import ContiguousGroups, Groups, ListedGroups, Names, check_batch_size, check_indices
+from learn2mix.groups import ContiguousGroups, Names, as_groups, check_batch_size, check_indices
 from learn2mix.policies.base import Policy, check_policy, check_state, describe, pack, unpack
 from learn2mix.replicas import Reduce, find_replicas
 from learn2mix.samplers.batch_sampler import BatchSampler
 from learn2mix.samplers.stream import Stream
+from learn2mix.selectors.base import Selector
+from learn2mix.selectors.selection import select
+from learn2mix.updates import Pace, Update
 
 Floats = NDArray[np.float64]
 
 _HISTORY = 1000
-
-
-@dataclass(frozen=True, eq=False)
-class Update:
-    """One update of the proportions, as ``Mixer.history`` keeps it.
-
-    Args:
-        epoch: The epoch whose losses it used.
-        batch: Batches of that epoch observed by then.
-        losses: Group losses the policy was given, (k,); None where no finite loss above 0 was seen.
-        counts: Losses that each is the mean of, (k,); 0 for a group that was not seen.
-        non_finite: Losses left out because they were NaN or infinite, (k,).
-        proportions: Those that resulted, (k,).
-    """
-
-    epoch: int
-    batch: int
-    losses: Floats | None
-    counts: Floats
-    non_finite: Floats
-    proportions: Floats
 
 
 class Mixer:
@@ -55,6 +36,9 @@ class Mixer:
             groups. Or ``learn2mix.groups.ListedGroups``, which can be saved and mapped into memory.
         batch_size: M, examples a batch, over all replicas together; from 1 to N.
         policy: How the proportions move: one of ``learn2mix.policies``, or any object with ``init`` and ``update``.
+        selector: Which examples fill a group's seats: one of ``learn2mix.selectors``; None for every example in turn, a new
+            order each pass. With one, :meth:`observe` needs ``indices``, losses are to be multiplied by :meth:`weights_of`,
+            and some 40 bytes an example are kept.
         seed: Decides the order of the examples, together with the proportions; 0 or more.
         num_replicas: W, a divisor of M. Taken from the process group where one is initialised.
         rank: This process's place, 0 to W - 1. Given together with ``num_replicas``.
@@ -92,6 +76,7 @@ class Mixer:
         batch_size: int,
         *,
         policy: Policy,
+        selector: Selector | None = None,
         seed: int = 0,
         num_replicas: int | None = None,
         rank: int | None = None,
@@ -99,44 +84,24 @@ class Mixer:
         update_every: int | None = None,
         look_ahead: int = 0,
     ) -> None:
-        self._groups: Groups = groups if isinstance(groups, (ContiguousGroups, ListedGroups)) else ListedGroups(groups)
-        if len(self._groups.sizes) < 2:
-            raise ValueError(
-                f"groups held {brief(self._groups.names)} alone; mixing needs at least two groups; pass the column that "
-                "tells the examples apart"
-            )
+        self._groups = as_groups(groups)
         self._names = np.array(self._groups.names)
         self._num_examples = int(self._groups.sizes.sum())
         self._batch_size = check_batch_size(batch_size, self._num_examples)
         self._policy = check_policy(policy)
         self._seed = whole_number("seed", seed)
         self._replicas = find_replicas(num_replicas, rank, process_group)
-        if self._batch_size % self._replicas.count:
-            raise ValueError(
-                f"batch_size was {self._batch_size} for {self._replicas.count} replicas; it is the size over all of them "
-                "together, so they must divide it"
-            )
-        self._update_every = None if update_every is None else whole_number("update_every", update_every, low=1)
-        if self._update_every and self._replicas.count > 1 and not self._replicas.joined:
-            raise ValueError(
-                f"update_every was {update_every} for {self._replicas.count} replicas without a process group; losses are "
-                "summed over the replicas at each update; call torch.distributed.init_process_group first"
-            )
-        self._look_ahead = whole_number("look_ahead", look_ahead)
-        if self._look_ahead and self._update_every is None:
-            raise ValueError(
-                f"look_ahead was {look_ahead} without update_every; proportions that move once an epoch need none; leave "
-                "it out"
-            )
+        self._local_size = self._replicas.share(self._batch_size)
+        self._pace = Pace(update_every, look_ahead, self._replicas)
         self._policy_name = type(policy).__name__
-        self._local_size = self._batch_size // self._replicas.count
         self._fingerprint = ""  # of the groups; computed when it is first needed
         self._state = self._policy.init(self._groups.sizes / self._num_examples)
         self._proportions = check_state(self._state, self.num_groups, self._policy_name)
         self._feedback = Feedback(self._groups.names)
-        self._unused = 0  # batches observed since the last update within an epoch
         self.history: deque[Update] = deque(maxlen=_HISTORY)
         """The last 1000 updates, oldest first; not part of the state."""
+        place = (self._replicas.count, self._replicas.rank)
+        self._selection = select(selector, self._groups, self._batch_size, *place)
         stream = Stream(
             self._groups,
             self._batch_size,
@@ -144,13 +109,14 @@ class Mixer:
             seed=self._seed,
             part=self._replicas.rank,
             num_parts=self._replicas.count,
+            order=self._selection.order,
         )
         self._sampler = BatchSampler(
             stream,
             self._num_examples // self._batch_size,
             self._local_size,
-            self._look_ahead if self._update_every else None,
-            reports=getattr(policy, "adaptive", True),
+            self._pace.look_ahead if self._pace.every else None,
+            reports=getattr(policy, "adaptive", True) or selector is not None,
             before_pass=self._replicas.check,
         )
 
@@ -214,7 +180,26 @@ class Mixer:
         checked = check_indices(indices, self._num_examples)
         return self._names[self._groups.of(checked)]
 
-    def observe(self, losses: Any, groups: Any, *, weights: Any = None) -> None:
+    def weights_of(self, indices: Any) -> torch.Tensor:
+        """Give the selector's factor for each data-set index, as of the epoch under way; 1 without a selector.
+
+        Train on the mean of losses times factors; :meth:`observe` takes the losses as they are.
+
+        Args:
+            indices: Integers from 0 to N - 1, any shape.
+
+        Returns:
+            Float32, of the shape of ``indices`` and on their device.
+
+        Raises:
+            TypeError: They are no integers.
+            ValueError: One lies outside the data set (not looked for on an accelerator).
+        """
+        if not (isinstance(indices, torch.Tensor) and indices.device.type != "cpu"):
+            indices = torch.from_numpy(check_indices(indices, self._num_examples))
+        return self._selection.factors(indices)
+
+    def observe(self, losses: Any, groups: Any, *, weights: Any = None, indices: Any = None) -> None:
         """Hear the losses of a training batch, or of a piece of one.
 
         Losses are detached and added up on their own device, without waiting for it. A non-finite one is left out,
@@ -225,20 +210,24 @@ class Mixer:
             groups: (n,), the values that ``Mixer`` was given (labels 3, 7, 9: pass 3), never positions.
             weights: Shape of ``losses``, 0 or more: for the average within an example, such as a padding mask. An
                 example whose weights are all 0 has no loss.
+            indices: (n,), the data-set indices of the examples; a selector needs them, else nobody looks.
 
         Raises:
             TypeError: An argument is of the wrong kind.
-            ValueError: Shapes disagree, more is observed than was drawn, a group is unknown or a weight negative (on
-                an accelerator, the latter two show at :meth:`step`). Nothing is added then.
+            ValueError: Shapes disagree, more is observed than was drawn, a group or index is unknown or a weight negative
+                (on an accelerator, the latter show at :meth:`step`). Nothing is added then.
         """
         loss, counted, positions = self._feedback.read(losses, groups, weights)
+        chosen = self._selection.read(indices, positions)
         self._sampler.check(len(loss))
         if not self._sampler.open:
             self._feedback.drop_open()  # what a pass that was broken off left behind
+        factors = self._selection.hear(loss, counted, chosen, epoch=self.epoch, place=self._sampler.place)
+        rows = self._feedback.rows(loss, counted, factors)
         done = 0
         while done < len(loss):
             stop = min(len(loss), done + self._until_update())
-            self._hear(loss[done:stop], counted[done:stop], positions[done:stop])
+            self._hear(rows[:, done:stop], positions[done:stop])
             done = stop
 
     def skip(self, num_batches: int) -> None:
@@ -253,13 +242,16 @@ class Mixer:
                 f"skip({count}) was called with {self._sampler.open} examples of a batch observed; observe the rest of that "
                 "batch first"
             )
+        place = self._sampler.place
         self._sampler.consume(count * self._local_size)
+        self._selection.skip(count * self._local_size, epoch=self.epoch, place=place)
         self._count(count)
 
     def step(self, *, reduce: Reduce | None = None, **signals: Any) -> None:
         """End the epoch: turn its group losses into new proportions.
 
-        With ``update_every`` the proportions have moved already; this ends the epoch.
+        With ``update_every`` the proportions have moved already; this ends the epoch. A selector goes by the losses of single
+        examples from here on; those of an epoch that ended without ``step`` it never hears of.
 
         Args:
             reduce: Sums an array over the replicas, where no process group does: it gets this replica's float64 array
@@ -270,18 +262,23 @@ class Mixer:
             ValueError: There are several replicas and neither a process group nor ``reduce``; they used different
                 numbers of batches; an unknown group was observed; or the policy refuses the losses. The epoch goes on.
         """
-        if self._update_every is not None and (reduce is not None or signals):
+        if self._pace.every is not None and (reduce is not None or signals):
             raise ValueError(
-                f"step was given {brief(sorted(signals) or 'reduce')} and Mixer update_every={self._update_every}; the updates "
+                f"step was given {brief(sorted(signals) or 'reduce')} and Mixer update_every={self._pace.every}; the updates "
                 "are made in observe then, which hears losses alone; leave it out, or leave out update_every"
             )
         if self._sampler.open:
             self._feedback.settle()
             self._count(1)
-        if self._update_every is None:
-            self._update(reduce, signals)
+        sums = [self._feedback.settled_sums()] if self._pace.every is None else []
+        tables = self._selection.tables(epoch=self.epoch, place=self._sampler.place)
+        totals = self._replicas.totals([*sums, *tables], self._sampler.used, reduce)
+        scores = self._selection.merged(totals[len(sums) :])
+        if self._pace.every is None:
+            self._update(totals[0], signals)
+        self._selection.take_up(scores)
         self._sampler.end_epoch()
-        if self._update_every is None:
+        if self._pace.every is None:
             self._sampler.change(self._proportions)
 
     def state_dict(self) -> dict[str, Any]:
@@ -291,15 +288,7 @@ class Mixer:
         ``torch.load(weights_only=True)``. With several replicas this is one replica's state and nothing is
         communicated; :meth:`gather_state_dict` gives one that loads at any number of replicas.
         """
-        epoch, consumed, reports, stream = self._sampler.checkpoint()
-        return checkpoint.save(
-            setup=self._setup(),
-            replica=None if self._replicas.count == 1 else (self._replicas.rank, self._replicas.count),
-            position=(epoch, consumed, reports),
-            stream=stream.state(),
-            policy=pack(self._state),
-            feedback=(self._feedback.settled_sums(), self._feedback.known, self._unused),
-        )
+        return self._saved(self._heard())
 
     def gather_state_dict(self) -> dict[str, Any]:
         """Give one state for all replicas; every replica must call it (collective).
@@ -308,11 +297,9 @@ class Mixer:
             ValueError: There are several replicas and no process group joins them, or they used different numbers of
                 batches.
         """
-        state = self.state_dict()
-        if self._replicas.count > 1:
-            state["sums"] = torch.from_numpy(self._replicas.total(state["sums"].numpy(), state["consumed"]))
-            state["replica"] = None
-        return state
+        if self._replicas.count == 1:
+            return self.state_dict()
+        return {**self._saved(self._replicas.totals(self._heard(), self._sampler.consumed)), "replica": None}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state: the same indices, the same proportions.
@@ -334,39 +321,35 @@ class Mixer:
         proportions = check_state(policy_state, self.num_groups, "the saved state")
         self._state, self._proportions = policy_state, proportions
         self._feedback.load(saved.sums, saved.known)
-        self._unused = saved.unused
+        self._selection.load(saved.selection, epoch=saved.epoch)
+        self._pace.unused = saved.unused
         self._sampler.resume(saved.epoch, saved.consumed, saved.reports, saved.stream)
 
-    def _hear(self, loss: torch.Tensor, counted: torch.Tensor, positions: torch.Tensor) -> None:
+    def _hear(self, rows: torch.Tensor, positions: torch.Tensor) -> None:
         """Count and add losses that reach no further than the next update."""
         was_open, before = self._sampler.open, self._sampler.consumed
-        whole = self._sampler.consume(len(loss))
+        whole = self._sampler.consume(len(positions))
         if whole:
             if was_open:
                 self._feedback.settle()
-            self._feedback.add(loss[:whole], counted[:whole], positions[:whole], settled=True)
-        if whole < len(loss):
-            self._feedback.add(loss[whole:], counted[whole:], positions[whole:], settled=False)
+            self._feedback.add(rows[:, :whole], positions[:whole], settled=True)
+        if whole < len(positions):
+            self._feedback.add(rows[:, whole:], positions[whole:], settled=False)
         self._count(self._sampler.consumed - before)
 
     def _until_update(self) -> int:
         """Examples until the next update within the epoch."""
-        if self._update_every is None:
-            return self._num_examples
-        return (self._update_every - self._unused) * self._local_size - self._sampler.open
+        left = self._pace.left
+        return self._num_examples if left is None else left * self._local_size - self._sampler.open
 
     def _count(self, batches: int) -> None:
         """Count batches towards the next update within the epoch, and make it when it is due."""
-        if self._update_every is None:
-            return
-        self._unused += batches
-        if self._unused >= self._update_every:
-            self._unused %= self._update_every
-            self._update(None, {})
+        if self._pace.count(batches):
+            self._update(self._replicas.total(self._feedback.settled_sums(), self._sampler.used), {})
             self._sampler.change(self._proportions)
 
-    def _update(self, reduce: Reduce | None, signals: Mapping[str, Any]) -> None:
-        heard = self._feedback.hear(self._replicas.total(self._feedback.settled_sums(), self._sampler.used, reduce))
+    def _update(self, sums: Floats, signals: Mapping[str, Any]) -> None:
+        heard = self._feedback.hear(sums)
         state = self._state
         if heard.losses is not None:
             state = self._policy.update(state, heard.losses.copy(), counts=heard.counts.copy(), **signals)
@@ -380,6 +363,23 @@ class Mixer:
             Update(self.epoch, self._sampler.consumed, heard.losses, heard.counts, heard.non_finite, proportions.copy())
         )
 
+    def _heard(self) -> list[Floats]:
+        """What whole batches of the epoch told: arrays that add up over the replicas."""
+        tables = self._selection.tables(epoch=self.epoch, place=self._sampler.consumed * self._local_size)
+        return [self._feedback.settled_sums(), *tables]
+
+    def _saved(self, heard: list[Floats]) -> dict[str, Any]:
+        epoch, consumed, reports, stream = self._sampler.checkpoint()
+        return checkpoint.save(
+            setup=self._setup(),
+            replica=None if self._replicas.count == 1 else (self._replicas.rank, self._replicas.count),
+            position=(epoch, consumed, reports),
+            stream=stream.state(),
+            policy=pack(self._state),
+            feedback=(heard[0], self._feedback.known, self._pace.unused),
+            scores=self._selection.state(heard[1:]),
+        )
+
     def _setup(self) -> dict[str, Any]:
         """What a state must agree with."""
         self._fingerprint = self._fingerprint or self._groups.fingerprint()
@@ -390,6 +390,7 @@ class Mixer:
             "batch_size": self._batch_size,
             "seed": self._seed,
             "policy": describe(self._policy),
-            "update_every": self._update_every,
-            "look_ahead": self._look_ahead,
+            "update_every": self._pace.every,
+            "look_ahead": self._pace.look_ahead,
+            **self._selection.setup(),
         }

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+FAMILIES = {
+    "policy": "learn2mix.policies",
+    "selector": "learn2mix.selectors",
+    "loss": "learn2mix.losses",
+    "transform": "learn2mix.transforms",
+    "schedule": "learn2mix.schedules",
+    "post-hoc": "learn2mix.posthoc",
+    "task": "learn2mix.bench.tasks",
+    "method": "learn2mix.bench.methods",
+}
+"""Every family of parts, and the package whose import registers its members."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +28,7 @@ class Entry:
 
     Args:
         name: The name people type, lower case with hyphens; unique within its family.
-        family: The kind of part: ``policy``, ``loss``, ``task``, ``method``.
+        family: The kind of part, one of :data:`FAMILIES`.
         part: The class, function or object itself.
         summary: One line for listings.
         example: Keyword arguments of the cheapest valid call, for the contract tests.
@@ -45,6 +58,12 @@ def add(entry: Entry) -> None:
     if key in _ENTRIES:
         raise ValueError(f"{entry.family} {entry.name!r} is registered twice; give one of them another name")
     _ENTRIES[key] = entry
+
+
+def load() -> None:
+    """Register all that the package has."""
+    for package in FAMILIES.values():
+        importlib.import_module(package)
 
 
 def register(

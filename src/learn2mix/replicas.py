@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,19 @@ class Replicas:
     def joined(self) -> bool:
         """Whether a process group can sum over the replicas."""
         return self.group is not None
+
+    def share(self, batch_size: int) -> int:
+        """Give the examples of a batch that each replica trains on.
+
+        Raises:
+            ValueError: The replicas do not divide the batch.
+        """
+        if batch_size % self.count:
+            raise ValueError(
+                f"batch_size was {batch_size} for {self.count} replicas; it is the size over all of them together, so they "
+                "must divide it"
+            )
+        return batch_size // self.count
 
     def check(self) -> None:
         """Check that no process group has turned up since one process was taken for granted.
@@ -101,6 +114,18 @@ class Replicas:
                 "batch; let each train on as many, and observe or skip them all"
             )
         return over_all[: sums.size].reshape(sums.shape)
+
+    def totals(
+        self, arrays: Sequence[NDArray[np.float64]], at: int, reduce: Reduce | None = None
+    ) -> list[NDArray[np.float64]]:
+        """Sum several arrays over all replicas at one go; see :meth:`total`. Without any, nothing is communicated."""
+        if not arrays:
+            return []
+        if len(arrays) == 1:
+            return [self.total(arrays[0], at, reduce)]
+        flat = self.total(np.concatenate([array.ravel() for array in arrays]), at, reduce)
+        parts = np.split(flat, np.cumsum([array.size for array in arrays])[:-1])
+        return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
     def from_first(self, value: Any) -> Any:
         """Give every replica the value of rank 0; collective."""

@@ -31,7 +31,9 @@ class Run:
             ``test_loss``, ``test_metric`` (the task's primary metric on the test set: error rate in [0, 1] or mean
             squared error), ``group_metric`` (rows, k), ``proportions`` (rows, k: the make-up of the epoch's batches as
             trained on; row 0 that of the training set), ``wall_seconds`` and ``cpu_seconds`` (training so far,
-            evaluation and preparation left out).
+            evaluation and preparation left out). A diagnosed run has besides ``train_group_accuracy`` and
+            ``feature_gradient`` (rows, k; see :class:`~learn2mix.diagnostics.ClassRecorder`, NaN where a group was not
+            trained on, as in row 0).
         facts: What a reader of the curves needs, as JSON values: ``metric`` (``"error"`` or ``"mse"``),
             ``group_names``, ``train_group_sizes``, ``steps_per_epoch``, ``batch_size``, ``reference_metric`` (what
             a constant prediction scores), ``preparation`` (``seconds``, ``steps``, ``forwarded``,

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from learn2mix import registry
+from learn2mix.bench import diagnosis, provenance, seeds
 from learn2mix.bench import methods as _methods  # noqa: F401  (registers them)
-from learn2mix.bench import provenance, seeds
 from learn2mix.bench import tasks as _tasks  # noqa: F401  (registers them)
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.data import Data, Examples, Progress, profiles, quiet
@@ -25,6 +25,7 @@ from learn2mix.bench.record import Run
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import DivergedError, EpochSummary, Scores, Trainer, Work, evaluate, reestimate
 from learn2mix.checks import whole_number
+from learn2mix.diagnostics import ClassRecorder
 
 VALIDATION_FRACTION = 0.1
 _STATISTICS_BATCHES = 10
@@ -102,6 +103,7 @@ def run(
     data_dir: str | os.PathLike[str] | None = None,
     evaluate_on: str = "test",
     device: torch.device | str | None = None,
+    diagnose: bool = False,
     progress: Progress = quiet,
 ) -> Run:
     """Train once and return the curves; stores nothing, changes nothing outside, and repeats exactly.
@@ -117,6 +119,8 @@ def run(
         evaluate_on: ``"test"``; or ``"validation"``, for tuning: a tenth of the training set, held out before the
             imbalance cut.
         device: Where to train; None takes the CPU.
+        diagnose: Whether to add curves of each class's training accuracy and feature gradients; see :class:`Run`. All
+            other curves are as without, but for the seconds.
         progress: Called with what is being done (``"decoding"``, ``"preparing"``, ``"training"``), how much of it is
             done, and how much there is.
 
@@ -125,7 +129,7 @@ def run(
 
     Raises:
         DivergedError: A loss became NaN or infinite.
-        ValueError: An argument is out of range, or the data do not fit the task.
+        ValueError: An argument is out of range, the data do not fit the task, or what has no classes is to be diagnosed.
 
     >>> result = run("digits", "classical", seed=0, budget=2)
     >>> result.curves["steps"].tolist()
@@ -135,13 +139,16 @@ def run(
     data = data or task.load(data_dir, progress)
     budget = Budget.of(budget, task.epochs)
     settings = settings_of(task, method, seed, budget, fingerprint=data.fingerprint, evaluate_on=evaluate_on)
+    if diagnose:
+        settings |= diagnosis.settings(task)
     with fixed_threads(task.threads), exact_arithmetic():
         try:
             ready = make_ready(
                 task, method, seed, data, budget=budget, evaluate_on=evaluate_on, device=device, progress=progress
             )
+            recorder = diagnosis.watch(ready.trainer) if diagnose else None
             with seeds.isolated(ready.job.seed_for("dropout"), ready.job.device):
-                curves = _train(ready, budget, progress)
+                curves = _train(ready, budget, progress, recorder)
         except DivergedError as error:
             advice = "a lower learning rate may help"
             raise DivergedError(f"{task.name}, {method.name}, seed {seed}: {error}; {advice}") from error
@@ -294,7 +301,9 @@ def _hold_out(examples: Examples, fraction: float, num_groups: int, seed: int) -
     return examples.take(rest.nonzero().squeeze(1)), examples.take(held)
 
 
-def _train(ready: Ready, budget: Budget, progress: Progress) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+def _train(
+    ready: Ready, budget: Budget, progress: Progress, recorder: ClassRecorder | None
+) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
     """Train for the budget and write a row an epoch, the last of which may be a part of one."""
     trainer, per_epoch = ready.trainer, ready.job.steps_per_epoch
     steps = budget.in_steps(per_epoch)
@@ -303,7 +312,7 @@ def _train(ready: Ready, budget: Budget, progress: Progress) -> dict[str, np.nda
     wall = cpu = 0.0
     # before training there is no training batch whose loss could be told
     before = EpochSummary(float("nan"), float("nan"), sizes.double() / sizes.sum())
-    _write_row(rows, 0.0, trainer.work, before, (wall, cpu), ready.evaluate())
+    _write_row(rows, 0.0, trainer.work, before, (wall, cpu), ready.evaluate(), recorder)
     for epoch in range(1, ready.job.epochs + 1):
         wall_start, cpu_start = time.perf_counter(), time.process_time()
         left = steps - trainer.work.steps
@@ -313,7 +322,7 @@ def _train(ready: Ready, budget: Budget, progress: Progress) -> dict[str, np.nda
         scores = ready.evaluate()
         if not np.isfinite(scores.loss):
             raise DivergedError(f"the loss on the test set became {scores.loss} in epoch {epoch}")
-        _write_row(rows, trainer.work.steps / per_epoch, trainer.work, summary, (wall, cpu), scores)
+        _write_row(rows, trainer.work.steps / per_epoch, trainer.work, summary, (wall, cpu), scores, recorder)
         progress("training", epoch, ready.job.epochs)
     return {name: np.asarray(column, dtype=np.float32) for name, column in rows.items()}
 
@@ -325,8 +334,9 @@ def _write_row(
     summary: EpochSummary,
     seconds: tuple[float, float],
     scores: Scores,
+    recorder: ClassRecorder | None,
 ) -> None:
-    row = {
+    row: dict[str, Any] = {
         "epoch": epoch,
         "steps": work.steps,
         "forwarded": work.forwarded,
@@ -340,6 +350,8 @@ def _write_row(
         "wall_seconds": seconds[0],
         "cpu_seconds": seconds[1],
     }
+    if recorder is not None:
+        row |= diagnosis.row(recorder)
     for name, value in row.items():
         rows[name].append(value)
 

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import update_bn
 
 from learn2mix.bench.data import Examples
 from learn2mix.bench.tasks.base import PerExample
+from learn2mix.selectors import Selector
 
 
 class DivergedError(ValueError):
@@ -93,7 +94,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-Role = Literal["train", "feed", "select", "forward", "loss", "combine", "wrap", "start_epoch"]
+Role = Literal["selector", "train", "feed", "select", "forward", "loss", "combine", "wrap", "start_epoch"]
 """What a method can change: the parts of an :class:`Arm`."""
 
 
@@ -102,8 +103,9 @@ class Arm:
     """What a method changes of classical training; what it does not name is as there.
 
     Args:
+        selector: Which examples fill the seats that a mixer gives a group; None for each in turn.
         train: The examples that the feed's indices point at; None for the task's.
-        feed: What fills the batches; None for plain shuffling.
+        feed: What fills the batches; None for plain shuffling, or for natural proportions where there is a selector.
         loss: The loss an example, of outputs and targets, which the feed observes too; None for the task's.
         combine: Makes one number of a batch's losses.
         select: Chooses what to train on from a batch; None takes all of it.
@@ -112,6 +114,7 @@ class Arm:
         start_epoch: Called before each epoch; None where there is nothing to do.
     """
 
+    selector: Selector | None = None
     train: Examples | None = None
     feed: Feed | None = None
     loss: PerExample | None = None

@@ -1,6 +1,23 @@
 """What an error costs: loss functions with the conventions of ``torch.nn.functional``."""
 
+from learn2mix.losses.cdt import CDTLoss, cdt_loss
+from learn2mix.losses.class_balanced import ClassBalancedLoss, class_balanced_loss, effective_number_weights
 from learn2mix.losses.focal import FocalLoss, focal_loss, inverse_frequency_weights
+from learn2mix.losses.ldam import CosineLinear, LDAMLoss, ldam_loss
 from learn2mix.losses.logit_adjusted import LogitAdjustedLoss, logit_adjusted_loss
 
-__all__ = ["FocalLoss", "LogitAdjustedLoss", "focal_loss", "inverse_frequency_weights", "logit_adjusted_loss"]
+__all__ = [
+    "CDTLoss",
+    "ClassBalancedLoss",
+    "CosineLinear",
+    "FocalLoss",
+    "LDAMLoss",
+    "LogitAdjustedLoss",
+    "cdt_loss",
+    "class_balanced_loss",
+    "effective_number_weights",
+    "focal_loss",
+    "inverse_frequency_weights",
+    "ldam_loss",
+    "logit_adjusted_loss",
+]

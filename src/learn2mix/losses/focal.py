@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from learn2mix.checks import Range, brief, number
+from learn2mix.checks import Range, number
+from learn2mix.losses.base import check_class_ids, check_reduction, class_sizes
 from learn2mix.registry import register
-
-_REDUCTIONS = ("mean", "sum", "none")
 
 
 def inverse_frequency_weights(counts: Any) -> Tensor:
@@ -24,18 +23,14 @@ def inverse_frequency_weights(counts: Any) -> Tensor:
         Float32, shape (k,), sum k.
 
     Raises:
-        ValueError: A count is 0 or less, or there are not k of them in a row.
+        TypeError: A count is no number.
+        ValueError: A count is 0 or less or not finite, or there are not k of them in a row.
 
     Example:
         >>> inverse_frequency_weights([30, 10])
         tensor([0.5000, 1.5000])
     """
-    sizes = torch.as_tensor(counts, dtype=torch.float64)
-    if sizes.ndim != 1 or not len(sizes) or not (sizes > 0).all():
-        raise ValueError(
-            f"counts was {brief(sizes.tolist())}; it must hold the number of training examples of each class, above 0; "
-            "merge or drop a class without examples"
-        )
+    sizes = class_sizes(counts)
     weights = 1 / sizes
     return (weights * (len(sizes) / weights.sum())).float()
 
@@ -85,10 +80,8 @@ def focal_loss(
         Lin et al., Focal Loss for Dense Object Detection (arXiv 1708.02002), Eq. 5; softmax form.
     """
     number("focusing", focusing, Range(0), fix="2 is usual")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction was {reduction!r}; it must be one of {', '.join(map(repr, _REDUCTIONS))}")
-    if targets.dtype.is_floating_point:
-        raise TypeError(f"targets had dtype {targets.dtype}; they must be class ids; pass probabilities.argmax(1)")
+    check_reduction(reduction)
+    check_class_ids(targets)
     num_classes = logits.shape[min(1, logits.ndim - 1)]
     if weight is not None and tuple(weight.shape) != (num_classes,):
         raise ValueError(

@@ -121,7 +121,7 @@ class BatchSampler(Sampler[list[int]]):
         Raises:
             ValueError: That is more than were drawn.
         """
-        total = self.consumed * self._local_size + self.open + examples
+        total = self.place + examples
         if total > self._drawn * self._local_size:
             raise ValueError(
                 f"{total} examples of epoch {self.epoch} were observed, and {self._drawn * self._local_size} drawn "
@@ -133,10 +133,15 @@ class BatchSampler(Sampler[list[int]]):
         """Count examples that training consumed; returns how many of them belong to batches that are whole now."""
         self.check(examples)
         self._resumed = self._resumed and not examples
-        total = self.consumed * self._local_size + self.open + examples
+        total = self.place + examples
         whole = max(0, (self.open + examples) // self._local_size * self._local_size - self.open)
         self.consumed, self.open = divmod(total, self._local_size)
         return whole
+
+    @property
+    def place(self) -> int:
+        """Examples of the epoch consumed so far, by this process."""
+        return self.consumed * self._local_size + self.open
 
     @property
     def used(self) -> int:
@@ -151,6 +156,7 @@ class BatchSampler(Sampler[list[int]]):
         """End the epoch here: the next one goes on from what was used."""
         self._reports = bool(self.consumed or self.open)
         self._settle(self.used)
+        self._settled.begin_epoch(self.epoch + 1)
         self._start = self._settled.batches
         self._settled.hasten(at=self._start)
         self._ahead = self._settled.copy()
@@ -182,6 +188,7 @@ class BatchSampler(Sampler[list[int]]):
     def resume(self, epoch: int, consumed: int, reports: bool, stream: Mapping[str, Any]) -> None:
         """Take up what :meth:`checkpoint` gave, the stream as its state."""
         self._settled.restore(**stream)
+        self._settled.begin_epoch(epoch)
         self._ahead = self._settled.copy()
         self._start = self._settled.batches - consumed
         self.epoch, self.consumed, self.open, self._reports = epoch, consumed, 0, reports

@@ -25,9 +25,21 @@ class Shuffled:
         self.drawn: Ints = np.zeros(len(sizes), dtype=np.int64)
         """Examples drawn from each group so far, shape (k,)."""
 
+    @property
+    def visited(self) -> Ints:
+        """Places of each group's order passed so far, shape (k,): here as many as were drawn."""
+        return self.drawn
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Take notice that an epoch begins. These orders are the same in all of them."""
+
+    def restore(self, drawn: Ints, visited: Ints) -> None:
+        """Go on after so many drawn and visited."""
+        self.drawn = drawn.copy()
+
     def copy(self) -> Shuffled:
         """Give an independent copy."""
-        other = object.__new__(Shuffled)
+        other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.drawn = self.drawn.copy()
         return other

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learn2mix.groups import Groups
 from learn2mix.samplers.apportion import Apportionment, quota
-from learn2mix.samplers.permutation import Ints, seed_word
+from learn2mix.samplers.permutation import Ints, Words, seed_word
 from learn2mix.samplers.shuffled import Shuffled
 
 _SEATS, _ORDER = 1, 2
@@ -40,6 +41,7 @@ class Stream:
         seed: 0 or more.
         part: Which of ``num_parts`` equal stretches of every batch is wanted.
         num_parts: W, a divisor of M.
+        order: Makes the order in which each group's examples are dealt, of a word that decides it; None for shuffled ones.
     """
 
     def __init__(
@@ -51,13 +53,15 @@ class Stream:
         seed: int,
         part: int = 0,
         num_parts: int = 1,
+        order: Callable[[Words], Shuffled] | None = None,
     ) -> None:
         share = batch_size // num_parts
         self._groups = groups
         self._batch_size = batch_size
         self._slots = deal(batch_size)[part * share : (part + 1) * share]
         self._seats = Apportionment(len(groups.sizes), seed_word(seed, _SEATS))
-        self._order = Shuffled(groups.sizes, seed_word(seed, _ORDER))
+        word = seed_word(seed, _ORDER)
+        self._order = Shuffled(groups.sizes, word) if order is None else order(word)
         # What is due from which batch on, the present first; a new tuple at each change, so that copies can share it.
         self._dues: tuple[tuple[int, Ints], ...] = ((0, quota(proportions, batch_size)),)
 
@@ -73,6 +77,10 @@ class Stream:
         other._seats = self._seats.copy()
         other._order = self._order.copy()
         return other
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the order take notice that an epoch begins here."""
+        self._order.begin_epoch(epoch)
 
     def change(self, proportions: NDArray[np.float64], *, at: int) -> None:
         """Let new proportions hold from batch number ``at`` on; none of those may have been drawn."""
@@ -109,15 +117,17 @@ class Stream:
         return plans
 
     def state(self) -> dict[str, object]:
-        """Give what a checkpoint keeps: batches so far, units owed (k,), examples drawn (k,), dues to come."""
+        """Give what a checkpoint keeps: batches so far, units owed, examples drawn and visited (k,) each, dues to come."""
         return {
             "batches": self.batches,
             "owed": self._seats.owed.copy(),
             "drawn": self._order.drawn.copy(),
+            "visited": self._order.visited.copy(),
             "dues": [(start, due.copy()) for start, due in self._dues],
         }
 
-    def restore(self, batches: int, owed: Ints, drawn: Ints, dues: list[tuple[int, Ints]]) -> None:
+    def restore(self, batches: int, owed: Ints, drawn: Ints, visited: Ints, dues: list[tuple[int, Ints]]) -> None:
         """Go on from what :meth:`state` gave."""
-        self._seats.batches, self._seats.owed, self._order.drawn = batches, owed.copy(), drawn.copy()
+        self._seats.batches, self._seats.owed = batches, owed.copy()
+        self._order.restore(drawn, visited)
         self._dues = tuple((start, due.copy()) for start, due in dues)

@@ -19,6 +19,10 @@ Published = Mapping[str, tuple[Estimate | None, ...]]
 """By method, what the paper states at each of :data:`FRACTIONS` of the budget, in the task's own metric, None for nothing."""
 
 
+OPEN = "no run is stored"
+"""What is said of a panel that there are no runs of."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """One task of an exhibit.

@@ -10,7 +10,7 @@ from learn2mix.bench.analysis.figures import TaskSummary
 from learn2mix.bench.analysis.stats import Reached
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
 from learn2mix.bench.analysis.wording import NONE, Block, Column
-from learn2mix.bench.exhibits.base import Exhibit, Shown
+from learn2mix.bench.exhibits.base import OPEN, Exhibit, Shown
 from learn2mix.bench.exhibits.published import SPEED_UPS
 
 _ARMS = (FOCUS, REFERENCE)
@@ -21,7 +21,9 @@ def speed_ups(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 
     Seconds on two machines do not compare; their ratio within one does.
     """
-    rows = [_row(one, one.summary) for one in shown if one.summary is not None]
+    rows = [_row(one, one.summary) for one in shown if one.summary is not None and one.panel.task in SPEED_UPS]
+    if not rows:
+        return [Block(exhibit.title, (), (OPEN,))]
     titles = (
         "Task",
         "Accuracy, %",

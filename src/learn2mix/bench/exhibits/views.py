@@ -28,9 +28,8 @@ from learn2mix.bench.analysis.wording import (
     with_unit,
     written,
 )
-from learn2mix.bench.exhibits.base import Exhibit, Shown
+from learn2mix.bench.exhibits.base import OPEN, Exhibit, Shown
 
-_OPEN = "no run is stored"
 _CONTROLS = ("classical", "natural", "balanced", "one-shot", "yoked", "learn2mix-weighted", "group-dro")
 
 
@@ -185,7 +184,7 @@ Table = Callable[[Shown, TaskSummary], tuple[tuple[Column, ...], tuple[str, ...]
 def _block(one: Shown, table: Table) -> Block:
     """Make a panel's block, with what holds for all views: its remark, what is missing, how a constant does."""
     if one.summary is None:
-        return Block(one.panel.title, (), (_OPEN,))
+        return Block(one.panel.title, (), (OPEN,))
     columns, said = table(one, one.summary)
     notes = tuple(note for note in said if note)
     whole = one.panel.epochs()

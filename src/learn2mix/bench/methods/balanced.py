@@ -18,6 +18,7 @@ class Balanced(Method):
     name: ClassVar[str] = "balanced"
     summary: ClassVar[str] = "every batch with equal shares of all groups"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
+    mixes: ClassVar[bool] = True
 
     def prepare(self, job: Job) -> Arm:
         """Make the mixer."""

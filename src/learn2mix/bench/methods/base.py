@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learn2mix import Mixer, registry
+from learn2mix import Mixer, policies, registry
 from learn2mix.bench import seeds
 from learn2mix.bench.data import Examples, Progress, quiet
 from learn2mix.bench.tasks.base import Kind, Task
-from learn2mix.bench.training import Arm, Batch, Role, Trainer, Work
+from learn2mix.bench.training import Arm, Batch, Combine, Role, Trainer, Work
 from learn2mix.policies import Policy
+from learn2mix.selectors import Selector
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Job:
         seed: The run's seed; draw from :meth:`seed_for`, never from it.
         epochs: How long the run will train, in epochs, a part of one counting whole; for schedules.
         steps_per_epoch: Optimiser steps an epoch, P, the same for every method; N // M of the task's training set.
+        selector: Which examples fill the seats of a group, where the run has a method for that; mixers take it up.
         preparation: Where work done before training is to be counted.
         progress: Told how far a long preparation is.
     """
@@ -43,6 +45,7 @@ class Job:
     seed: int
     epochs: int
     steps_per_epoch: int
+    selector: Selector | None = None
     preparation: Work = field(default_factory=Work)
     progress: Progress = quiet
 
@@ -96,10 +99,26 @@ class Job:
         return Trainer(network, self.optimizer, self.complete(arm), self.num_groups, metric, augment, work or Work())
 
     def complete(self, arm: Arm) -> Arm:
-        """Give an arm what it lacks for training: the task's examples and loss, and plain shuffling."""
+        """Give an arm what it lacks for training: the task's examples and loss, what fills batches, a selector's factors.
+
+        Raises:
+            ValueError: There is a selector, and the batches are not filled by a mixer that has it.
+        """
         train = self.train if arm.train is None else arm.train
-        feed = shuffled(self, train) if arm.feed is None else arm.feed
-        return replace(arm, train=train, feed=feed, loss=self.task.loss if arm.loss is None else arm.loss)
+        feed, combine = arm.feed, arm.combine
+        if feed is None and arm.selector is None:
+            feed = shuffled(self, train)
+        elif feed is None:
+            feed = MixerFeed(replace(self, train=train, selector=arm.selector), policies.Static("natural"))
+        if isinstance(feed, MixerFeed) and feed.selects:
+            combine = feed.weighting(combine)
+        elif arm.selector is not None:
+            raise ValueError(
+                f"{type(arm.selector).__name__} chooses examples within groups, and {type(feed).__name__} fills the batches "
+                "without regard to that; compose it with a method whose proportions a mixer keeps, such as learn2mix"
+            )
+        loss = self.task.loss if arm.loss is None else arm.loss
+        return replace(arm, train=train, feed=feed, loss=loss, combine=combine)
 
 
 @dataclass(frozen=True)
@@ -113,6 +132,7 @@ class Method(ABC):
         reference: Where it is defined.
         kinds: The kinds of task that it fits.
         changes: The parts of an :class:`Arm` that :meth:`prepare` sets.
+        mixes: Whether a mixer fills its batches, so that a selector may choose within the groups.
         clashes: Methods that it must not be composed with, by name, and why, as a clause.
         instead: The method that takes its place on a task of such a kind that it still does not fit.
         search: The values that tuning may give to the method's main setting, by its name, in ascending order; empty
@@ -125,6 +145,7 @@ class Method(ABC):
     reference: ClassVar[str] = ""
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "reconstruction"})
     changes: ClassVar[frozenset[Role]] = frozenset()
+    mixes: ClassVar[bool] = False
     clashes: ClassVar[Mapping[str, str]] = {}
     instead: ClassVar[str] = ""
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {}
@@ -233,10 +254,10 @@ def shuffled(job: Job, examples: Examples) -> ShuffledFeed:
 
 
 class MixerFeed:
-    """Batches from a :class:`learn2mix.Mixer`, which hears the losses if its policy has a use for them.
+    """Batches from a :class:`learn2mix.Mixer`, which hears the losses if its policy or selector has a use for them.
 
     Args:
-        job: The run.
+        job: The run, with the selector if there is one.
         policy: How the proportions move.
         update_every: Move them after each so many batches rather than at the end of an epoch.
     """
@@ -244,9 +265,15 @@ class MixerFeed:
     def __init__(self, job: Job, policy: Policy, *, update_every: int | None = None) -> None:
         self._device = job.device
         self._batch_size, self._steps = job.batch_size, job.steps_per_epoch
-        self._adaptive = getattr(policy, "adaptive", True)
+        self.selects = job.selector is not None
+        self._listens = self.selects or getattr(policy, "adaptive", True)
         self.mixer = Mixer(
-            job.train.groups, job.batch_size, policy=policy, seed=job.seed_for("order"), update_every=update_every
+            job.train.groups,
+            job.batch_size,
+            policy=policy,
+            selector=job.selector,
+            seed=job.seed_for("order"),
+            update_every=update_every,
         )
 
     def epoch(self) -> Iterator[Tensor]:
@@ -256,13 +283,21 @@ class MixerFeed:
 
     def observe(self, losses: Tensor, batch: Batch) -> None:
         """Hand the losses to the mixer, or tell it that a batch was trained on."""
-        if not self._adaptive:
+        if not self._listens:
             self.mixer.skip(1)
             return
         left_out = self._batch_size - len(losses)  # drawn, but not trained on: they have no loss
         there = F.pad(torch.ones_like(losses), (0, left_out))
-        groups = torch.cat([batch.groups, batch.groups[:1].expand(left_out)])
-        self.mixer.observe(F.pad(losses, (0, left_out)), groups, weights=there if left_out else None)
+        groups, rows = (torch.cat([of, of[:1].expand(left_out)]) for of in (batch.groups, batch.rows))
+        self.mixer.observe(F.pad(losses, (0, left_out)), groups, weights=there if left_out else None, indices=rows)
+
+    def weighting(self, combine: Combine) -> Combine:
+        """Let the losses be multiplied by the selector's factors before they are combined."""
+
+        def weighted(losses: Tensor, batch: Batch) -> Tensor:
+            return combine(losses * self.mixer.weights_of(batch.rows), batch)
+
+        return weighted
 
     def step(self) -> None:
         """Let the mixer move the proportions."""

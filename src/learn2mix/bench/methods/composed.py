@@ -21,8 +21,9 @@ _SHARED = frozenset({"start_epoch"})
 class Composed(Method):
     """Several methods at once, under their names joined by ``+``.
 
-    Settings are named ``method.setting``. What changes the set trained on is prepared first, so that whoever fills the
-    batches or counts the classes sees the changed set. The feed observes the loss that is trained on.
+    Settings are named ``method.setting``. What chooses within groups, which mixers take up, and what changes the set
+    trained on are prepared first, so that whoever fills the batches or counts the classes knows of it. The feed observes
+    the loss that is trained on.
 
     Args:
         parts: Two or more methods; they are put in the order of what they change.
@@ -30,12 +31,12 @@ class Composed(Method):
     Raises:
         ValueError: Two of them change the same thing, one changes nothing, or one says that it clashes with another.
 
-    >>> from learn2mix.bench.methods import Learn2Mix, LogitAdjusted
-    >>> composed = Composed((LogitAdjusted(strength=0.5), Learn2Mix()))
+    >>> from learn2mix.bench.methods import Focal, Learn2Mix
+    >>> composed = Composed((Focal(focusing=1.0), Learn2Mix()))
     >>> composed.name, sorted(composed.changes), sorted(composed.kinds)
-    ('learn2mix+logit-adjusted', ['feed', 'loss'], ['classification'])
-    >>> composed.with_settings(**{"logit-adjusted.strength": 2.0}).parts[1]
-    LogitAdjusted(strength=2.0)
+    ('learn2mix+focal', ['feed', 'loss'], ['classification'])
+    >>> composed.with_settings(**{"focal.focusing": 3.0}).parts[1]
+    Focal(focusing=3.0)
     """
 
     parts: tuple[Method, ...]
@@ -73,6 +74,8 @@ class Composed(Method):
                 starts.append(arm.start_epoch)
             if arm.train is not None:
                 job = replace(job, train=arm.train)
+            if arm.selector is not None:
+                job = replace(job, selector=arm.selector)
         return Arm(**{**joined, "start_epoch": _in_turn(starts)})
 
     def given(self) -> dict[str, Any]:
@@ -114,12 +117,22 @@ def _check(parts: Sequence[Method]) -> None:
                     "side: separate methods by commas"
                 )
             owner[role] = part.name
+    if "selector" in owner and "feed" in owner and not any(part.mixes for part in parts):
+        raise ValueError(
+            f"{joined}: {owner['selector']} chooses within a mixer's groups, and {owner['feed']} fills its batches without "
+            "one; compose it with a method that mixes, such as learn2mix"
+        )
+    if not frozenset.intersection(*(part.kinds for part in parts)):
+        fits = "; ".join(f"{part.name} is for {' and '.join(sorted(part.kinds))}" for part in parts)
+        raise ValueError(f"{joined} fits no kind of task: {fits}; leave one of them out")
+    for part in parts:
         for other in names:
             if other in part.clashes:
                 raise ValueError(f"{joined} makes no sense: {part.clashes[other]}; leave one of them out")
 
 
 _DOES: Mapping[str, str] = {
+    "selector": "choose the examples that fill a group's seats",
     "train": "change the set that is trained on",
     "feed": "decide what fills the batches",
     "select": "choose what of a batch is trained on",

@@ -25,6 +25,7 @@ class Learn2Mix(Method):
     summary: ClassVar[str] = "group proportions that follow the group losses"
     reference: ClassVar[str] = "arXiv:2412.16482, Algorithms 1 and 2"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
+    mixes: ClassVar[bool] = True
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None

@@ -18,6 +18,7 @@ class Natural(Method):
     name: ClassVar[str] = "natural"
     summary: ClassVar[str] = "every batch stratified at the training set's own proportions"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
+    mixes: ClassVar[bool] = True
 
     def prepare(self, job: Job) -> Arm:
         """Make the mixer."""

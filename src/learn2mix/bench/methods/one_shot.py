@@ -25,6 +25,7 @@ class OneShot(Method):
     summary: ClassVar[str] = "proportions from the first epoch's group losses, kept for good"
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
+    mixes: ClassVar[bool] = True
 
     def prepare(self, job: Job) -> Arm:
         """Make the mixer."""

@@ -32,6 +32,7 @@ class Yoked(Method):
     summary: ClassVar[str] = "the path of proportions of learn2mix with another seed, replayed"
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
+    mixes: ClassVar[bool] = True
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
