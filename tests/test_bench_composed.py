@@ -1,6 +1,7 @@
 """Several methods at once: that they train as the composed formula says, and what is refused."""
 
 import dataclasses
+import pickle
 import re
 from dataclasses import dataclass
 from typing import ClassVar
@@ -97,6 +98,7 @@ def test_the_order_of_the_names_does_not_matter():
     one, other = find_method("logit-adjusted+learn2mix"), find_method("learn2mix+logit-adjusted")
     assert one == other
     assert one.name == "learn2mix+logit-adjusted"
+    assert pickle.loads(pickle.dumps(one)) == one
     assert_same_curves(run(toy(), one, 0, 2, data=toy_data()), run(toy(), other.name, 0, 2, data=toy_data()))
 
 

@@ -1,6 +1,7 @@
 """What holds for every registered method, on every kind of task that it says it fits."""
 
 import dataclasses
+import pickle
 import re
 from functools import partial
 
@@ -50,7 +51,7 @@ def test_what_is_registered(entry):
     settings = method.settings(toy_of(min(method.kinds)))
     assert all(isinstance(value, int | float | str | bool) for value in settings.values())
     assert method.rehearsal().name == entry.name
-    assert method == entry.part()
+    assert method == entry.part() == pickle.loads(pickle.dumps(method))  # as worker processes are given it
     assert {kind for name, kind in FITTING if name == entry.name} == method.kinds
 
 

@@ -33,6 +33,15 @@ class OfLoss(Method):
         counts = job.class_sizes().to(job.device)
         return Arm(loss=partial(type(self).function, counts=counts, reduction="none", **self.given()))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a class that was made here has no place in a module where a worker process would find it
+        return _made_again, (self.name, self.given())
+
+
+def _made_again(name: str, settings: dict[str, Any]) -> Method:
+    made: Method = registry.get("method", name).part(**settings)
+    return made
+
 
 def method_of(entry: registry.Entry) -> type[OfLoss]:
     """Make the class of methods that train on a registered loss; the loss's own keyword arguments are its settings.
