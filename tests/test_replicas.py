@@ -11,29 +11,10 @@ import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Script, Training, consume, labels_of, save_and_load, small_mixer
+from harness import Script, Training, consume, labels_of, save_and_load, small_mixer, step_together
 from learn2mix import Mixer, policies
 
 # --- Without a process group ------------------------------------------------------------------------------------------
-
-
-class NotYet(Exception):
-    """Raised out of ``reduce`` to look at a replica's sums."""
-
-
-def step_together(mixers):
-    """Call ``step`` on replicas that live in one process: first hear all their sums, then give each the total."""
-    heard = []
-
-    def listen(sums):
-        heard.append(sums)
-        raise NotYet
-
-    for mixer in mixers:
-        with pytest.raises(NotYet):
-            mixer.step(reduce=listen)
-    for mixer in mixers:
-        mixer.step(reduce=lambda sums: np.sum(heard, axis=0))
 
 
 @given(

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import Training, assert_resumes, labels_of, save_and_load, small_mixer
+from harness import Training, assert_resumes, labels_of, save_and_load, small_mixer, step_together
 from learn2mix import Mixer, policies, registry, selectors
 
 BOTH = [selectors.LastLoss(uniform=0.25), selectors.InfoBatch(prune=0.5)]
@@ -208,24 +208,6 @@ def test_the_state_of_another_selector_is_refused(saved_by, loaded_by):
 
 
 # --- Replicas without a process group ---------------------------------------------------------------------------------
-
-
-class NotYetError(Exception):
-    """Raised out of ``reduce`` to look at a replica's sums."""
-
-
-def step_together(mixers):
-    heard = []
-
-    def listen(sums):
-        heard.append(sums)
-        raise NotYetError
-
-    for mixer in mixers:
-        with pytest.raises(NotYetError):
-            mixer.step(reduce=listen)
-    for mixer in mixers:
-        mixer.step(reduce=lambda sums: np.sum(heard, axis=0))
 
 
 @each_selector

@@ -272,9 +272,11 @@ def split(task: Task, data: Data, seed: int, evaluate_on: str = "test") -> tuple
     train, test = data.train, data.test
     num_groups = len(data.group_names)
     if test is None:
-        train, test = _hold_out(train, task.test_fraction, num_groups, seeds.derive(task.name, seed, "split"))
+        train, test = profiles.hold_out(train, task.test_fraction, num_groups, seeds.derive(task.name, seed, "split"))
     if evaluate_on == "validation":
-        train, test = _hold_out(train, VALIDATION_FRACTION, num_groups, seeds.derive(task.name, seed, "validation"))
+        train, test = profiles.hold_out(
+            train, VALIDATION_FRACTION, num_groups, seeds.derive(task.name, seed, "validation")
+        )
     if task.profile is not None:
         keep = task.profile(train.group_sizes(num_groups))
         train = train.take(profiles.cut(train.groups, keep, seeds.derive(task.name, seed, "cut")))
@@ -285,20 +287,6 @@ def split(task: Task, data: Data, seed: int, evaluate_on: str = "test") -> tuple
         deviation = torch.where(varies, deviation, 1.0)
         train, test = (Examples((part.x - mean) / deviation, part.y, part.groups) for part in (train, test))
     return train, test
-
-
-def _hold_out(examples: Examples, fraction: float, num_groups: int, seed: int) -> tuple[Examples, Examples]:
-    """Draw a fraction of each group, at least one example; return the rest and those."""
-    sizes = examples.group_sizes(num_groups)
-    single = [group for group, size in enumerate(sizes) if size < 2]
-    if single:
-        raise ValueError(
-            f"group {single[0]} has {sizes[single[0]]} examples, too few to hold one out; every group needs at least 2"
-        )
-    held = profiles.cut(examples.groups, [max(1, int(fraction * size)) for size in sizes], seed)
-    rest = torch.ones(len(examples), dtype=torch.bool)
-    rest[held] = False
-    return examples.take(rest.nonzero().squeeze(1)), examples.take(held)
 
 
 def _train(

@@ -15,6 +15,8 @@ from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
 from learn2mix.bench.training import Arm, Batch, DivergedError, Role, evaluate
 from learn2mix.checks import whole_number
 
+_HELD_OUT = 0.1
+
 
 @add
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class DynamicLoading(Method):
 
     def prepare(self, job: Job) -> Arm:
         """Hold the validation examples out and measure what is to be reached on them."""
-        rest, held = hold_out(job.train, job.num_groups, job.seed_for("hold-out"))
+        rest, held = profiles.hold_out(job.train, _HELD_OUT, job.num_groups, job.seed_for("hold-out"))
         policy = policies.DynamicLoading(
             self.references(job, rest, held), clip=not self.released, smoothing=1e-4 if self.released else 0.0
         )
@@ -75,24 +77,6 @@ class _Rehearsal(DynamicLoading):
     def references(self, job: Job, rest: Examples, held: Examples) -> list[float]:
         """Give 0 for each."""
         return [0.0] * job.num_groups
-
-
-def hold_out(examples: Examples, num_groups: int, seed: int) -> tuple[Examples, Examples]:
-    """Draw a tenth of each group, at least one example; give the rest and those.
-
-    Raises:
-        ValueError: A group has a single example.
-    """
-    sizes = examples.group_sizes(num_groups)
-    if min(sizes) < 2:
-        raise ValueError(
-            f"group {sizes.index(min(sizes))} has {min(sizes)} training examples; dynamic-loading validates on one and trains "
-            "on the others, so every group needs at least 2"
-        )
-    held = profiles.cut(examples.groups, [max(1, size // 10) for size in sizes], seed).to(examples.groups.device)
-    rest = torch.ones(len(examples), dtype=torch.bool, device=examples.groups.device)
-    rest[held] = False
-    return examples.take(rest.nonzero().squeeze(1)), examples.take(held)
 
 
 def group_losses(model: nn.Module, examples: Examples, job: Job) -> Tensor:
