@@ -118,6 +118,19 @@ def test_registered_parts_live_in_a_file_of_their_own_and_are_public(entry):
     assert ast.get_docstring(ast.parse(Path(module.__file__).read_text()))
 
 
+@pytest.mark.parametrize("package", registry.FAMILIES.values())
+def test_what_registers_itself_is_imported_by_its_package(package):
+    """A file that nobody imports would be there in some processes and not in others."""
+    imported = set(imports_of(package))
+    registering = {
+        module
+        for module, path in FILES.items()
+        if module.startswith(f"{package}.")
+        and {"@add", "@register("} & {line[:10].rstrip() for line in path.read_text().split("\n")}
+    }
+    assert registering <= imported
+
+
 def test_registering_a_name_twice_is_refused():
     with pytest.raises(ValueError, match="policy 'learn2mix' is registered twice"):
         registry.register("learn2mix", family="policy", summary="again")(object)

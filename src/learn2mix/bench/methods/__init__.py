@@ -12,6 +12,8 @@ from learn2mix.bench.methods.focal import Focal
 from learn2mix.bench.methods.group_dro import GroupDRO
 from learn2mix.bench.methods.group_dro_sampling import GroupDROSampling
 from learn2mix.bench.methods.importance import Importance
+from learn2mix.bench.methods.infobatch import InfoBatch
+from learn2mix.bench.methods.last_loss import LastLoss
 from learn2mix.bench.methods.ldam import LDAM
 from learn2mix.bench.methods.learn2mix import Learn2Mix
 from learn2mix.bench.methods.learn2mix_weighted import Learn2MixWeighted
@@ -46,7 +48,9 @@ __all__ = [
     "GroupDRO",
     "GroupDROSampling",
     "Importance",
+    "InfoBatch",
     "Job",
+    "LastLoss",
     "Learn2Mix",
     "Learn2MixWeighted",
     "Method",
