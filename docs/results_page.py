@@ -2,18 +2,30 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from build_tools import ROOT, short
 
 from learn2mix.bench.analysis.wording import MINUS, Block, headline
 from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Shown
-from learn2mix.bench.reproduce import Reproduction, fitting, reproduce
+from learn2mix.bench.reproduce import CONTROLS, PAPERS_METHODS, Reproduction, fitting, reproduce
 from learn2mix.bench.store import Store
 
 RESULTS = ROOT / "results"
 FIGURES = ROOT / "docs" / "figures"
 FIRST = "verdicts"
+AGAINST = (
+    *PAPERS_METHODS,
+    *CONTROLS,
+    "one-shot",
+    "yoked",
+    "learn2mix-weighted",
+    "group-dro",
+    "logit-adjusted",
+    "oversample",
+)
+"""Whom the README names; the page has all."""
 HEAD = """# Results
 
 Written by `python docs/build.py` from the runs in `results/`; do not edit. E is a task's budget in epochs, the same for every
@@ -36,6 +48,7 @@ def page() -> str:
         if there and not (varied and len(there) < 2):  # one value of what is varied answers nothing
             parts.append(section(exhibit, exhibit.view(exhibit, there)))
     parts.append(order())
+    parts.append(subset())
     parts.append("## What was not run\n\n" + "\n".join(f"- {name}" for name in lacking) + "\n")
     parts.append(origins())
     return "\n".join(parts)
@@ -54,10 +67,12 @@ def stored(exhibit: Exhibit) -> Reproduction:
 
 
 def verdict_counts() -> str:
-    """Give the table that counts on how many tasks learn2mix is better than each other method."""
+    """Give the table that counts on how many tasks learn2mix is better than the paper's methods and the controls."""
     exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == FIRST)
     block = exhibit.view(exhibit, stored(exhibit).shown)[0]
-    return f"{table(block)}\n\n{' '.join(block.notes)}\n"
+    rows = [i for i, name in enumerate(block.columns[0].cells) if name in AGAINST]
+    columns = tuple(replace(column, cells=tuple(column.cells[i] for i in rows)) for column in block.columns)
+    return f"{table(replace(block, columns=columns))}\n\n{' '.join(block.notes)}\n"
 
 
 def tuned_headlines() -> str:
@@ -110,6 +125,37 @@ def order() -> str:
     for name in tasks:
         cells = [_correlation(values) for values in found[name].values()]
         lines.append(f"| {name} | {next(iter(found[name].values()))['n']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def subset() -> str:
+    """Say whether pretraining on a part of the set saves gradients, by how many numbers a parameter has to fit."""
+    found = json.loads((RESULTS / "subset_pretraining.json").read_text())
+    problems = [name for name in found if name not in ("made", "within")]
+    n = next(iter(found[problems[0]].values()))["gradients"]["n"]
+    lines = [
+        "## Whether pretraining on a part of the set saves gradients\n",
+        "L-BFGS on a part to its optimum, then on all until the objective is within "
+        f"{found['within'] * 100:g} % of its minimum: gradients of single examples, over those that training on all from the "
+        f"start takes to the same (geometric means with 95 % intervals, n = {n}); then by how much the part's optimum misses "
+        "the minimum, and the test figure at the end (mean squared error, or error rate) less that of training on all. Below "
+        "1 gradients are saved. `python benchmarks/subset.py`\n",
+        "| Problem | Q of the part | part, % | gradients, times all | excess at the part's optimum, % | test, less all |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in problems:
+        for ratio, values in found[name].items():
+            gradients, test = values["gradients"], values["test less that of all"]
+            excess = values["excess at the part's optimum"]
+            cells = [
+                name,
+                ratio,
+                f"{values['share of the set']['mean'] * 100:.3g}",
+                f"{gradients['mean']:.2f} ({gradients['low']:.2f} to {gradients['high']:.2f})",
+                f"{excess['mean'] * 100:.3g}",
+                f"{test['mean']:+.4f} ± {(test['high'] - test['low']) / 2:.4f}".replace("-", MINUS),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
