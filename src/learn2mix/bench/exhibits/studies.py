@@ -44,7 +44,12 @@ STUDIES = (
         (
             Panel("digits"),
             Panel("california-housing"),
-            Panel("fashion-mnist", {"profile": "exponential", "imbalance_factor": 100}, "exponential, 1:100"),
+            Panel(
+                "fashion-mnist",
+                {"profile": "exponential", "imbalance_factor": 100},
+                "exponential, 1:100, half the budget",
+                length=0.5,
+            ),
         ),
         views.with_cost,
         plots.differences,
