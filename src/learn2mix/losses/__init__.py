@@ -5,6 +5,7 @@ from learn2mix.losses.class_balanced import ClassBalancedLoss, class_balanced_lo
 from learn2mix.losses.focal import FocalLoss, focal_loss, inverse_frequency_weights
 from learn2mix.losses.ldam import CosineLinear, LDAMLoss, ldam_loss
 from learn2mix.losses.logit_adjusted import LogitAdjustedLoss, logit_adjusted_loss
+from learn2mix.losses.vs import VSLoss, vs_loss
 
 __all__ = [
     "CDTLoss",
@@ -13,6 +14,7 @@ __all__ = [
     "FocalLoss",
     "LDAMLoss",
     "LogitAdjustedLoss",
+    "VSLoss",
     "cdt_loss",
     "class_balanced_loss",
     "effective_number_weights",
@@ -20,4 +22,5 @@ __all__ = [
     "inverse_frequency_weights",
     "ldam_loss",
     "logit_adjusted_loss",
+    "vs_loss",
 ]
