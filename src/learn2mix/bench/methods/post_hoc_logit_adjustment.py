@@ -32,6 +32,7 @@ class PostHocLogitAdjustment(Method):
         "balanced": "balanced batches leave no class shares in the logits to take out",
         "logit-adjusted": "the loss has taken the class shares out of the logits already",
         "lort": "both correct a trained network for the class shares",
+        "vs": "the loss has taken the class shares out of the logits already",
     }
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"strength": (0.0, 0.5, 1.0, 1.5, 2.0)}
 
