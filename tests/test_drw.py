@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from bench_toys import SIZES, arm_of, toy, toy_data, toy_job
+from bench_toys import SIZES, arm_of, of_groups, toy, toy_data, toy_job
 from learn2mix.bench.methods import Focal
 from learn2mix.bench.methods.composed import Composed
 from learn2mix.bench.methods.drw import DRW
@@ -123,3 +123,19 @@ def test_refusals(error, arguments, message):
 def test_what_is_no_epoch(epoch, error):
     with pytest.raises(error, match="epoch was"):
         DeferredReweighting([3, 1], 2).weight(epoch)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "start", "first"),
+    [(60, 0.8, 48), (30, 0.8, 24), (2, 0.8, 1), (1, 0.8, 0), (10, 1.0, 10), (10, 0.0, 0)],
+)
+def test_in_the_bench_a_part_that_is_asked_for_has_an_epoch_at_least(epochs, start, first):
+    job = dataclasses.replace(toy_job(), epochs=epochs)
+    arm = DRW(start=start).prepare(job)
+    losses, batch = torch.tensor([1.0, 2.0]), of_groups(torch.tensor([0, 2]))
+    batch = dataclasses.replace(batch, y=batch.groups)
+    weighted = []
+    for epoch in range(epochs):
+        arm.start_epoch(epoch, None)
+        weighted.append(arm.combine(losses, batch).item() != 1.5)
+    assert weighted == [epoch >= first for epoch in range(epochs)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness import save_and_load, small_mixer
 from learn2mix import Mixer, policies, registry
+from learn2mix.policies import DynamicLoading, Learn2Mix, State, ema
 from learn2mix.policies.base import pack, unpack
 
 ENTRIES = {entry.name: entry for entry in registry.entries("policy")}
@@ -343,3 +344,41 @@ def test_an_outside_policy_works_and_is_saved():
     np.testing.assert_array_equal(other.proportions, mixer.proportions)
     assert other._state.note == "later"
     assert other._state.told == 1
+
+
+# --- Signals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "signal", "message"),
+    [
+        (Learn2Mix(), "validation_losses", "the signal 'validation_losses', and Learn2Mix heeds none"),
+        (DynamicLoading(0.5), "val_losses", "'val_losses', and DynamicLoading heeds validation_losses alone"),
+        (ema(DynamicLoading(0.5)), "val_losses", "ema heeds validation_losses alone"),
+    ],
+)
+def test_a_signal_that_nobody_heeds_is_refused_and_nothing_is_lost(policy, signal, message):
+    mixer = Mixer([0, 1] * 4, 2, policy=policy)
+    for indices in mixer.batch_sampler:
+        mixer.observe([1.0, 2.0], mixer.groups_of(indices))
+    with pytest.raises(ValueError, match=message):
+        mixer.step(**{signal: np.array([1.0, 2.0])})
+    assert mixer.epoch == 0
+    mixer.step()
+    assert mixer.epoch == 1
+
+
+def test_a_policy_of_ones_own_that_names_no_signals_takes_any():
+    class Own:
+        def init(self, prior):
+            return State(prior)
+
+        def update(self, state, losses, *, counts, wanted=None, **signals):
+            return State(wanted)
+
+    for policy in (Own(), ema(Own())):
+        mixer = Mixer([0, 1] * 4, 2, policy=policy)
+        for indices in mixer.batch_sampler:
+            mixer.observe([1.0, 2.0], mixer.groups_of(indices))
+        mixer.step(wanted=np.array([0.25, 0.75]))
+        assert mixer.proportions.tolist() == [0.25, 0.75]

@@ -28,7 +28,7 @@ LAYERS = [
     ["feedback", "policies", "samplers", "losses", "transforms", "diagnostics"],
     ["checkpoint", "selectors", "schedules", "posthoc"],
     ["mixer"],
-    ["integrations", "bench"],
+    ["bench"],
     ["terminal"],
     ["publish"],
     ["cli"],

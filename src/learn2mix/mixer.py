@@ -15,7 +15,7 @@ from learn2mix import checkpoint
 from learn2mix.checks import brief, whole_number
 from learn2mix.feedback import Feedback
 from learn2mix.groups import ContiguousGroups, Names, as_groups, check_batch_size, check_indices
-from learn2mix.policies.base import Policy, check_policy, check_state, describe, pack, unpack
+from learn2mix.policies.base import Policy, check_policy, check_signals, check_state, describe, pack, unpack
 from learn2mix.replicas import Reduce, find_replicas
 from learn2mix.samplers.batch_sampler import BatchSampler
 from learn2mix.samplers.stream import Stream
@@ -259,14 +259,16 @@ class Mixer:
             **signals: Passed on to the policy's ``update``.
 
         Raises:
-            ValueError: There are several replicas and neither a process group nor ``reduce``; they used different
-                numbers of batches; an unknown group was observed; or the policy refuses the losses. The epoch goes on.
+            ValueError: The policy heeds no such signal, or refuses the losses; there are several replicas and neither a
+                process group nor ``reduce``; they used different numbers of batches; an unknown group was observed. The epoch
+                goes on.
         """
         if self._pace.every is not None and (reduce is not None or signals):
             raise ValueError(
                 f"step was given {brief(sorted(signals) or 'reduce')} and Mixer update_every={self._pace.every}; the updates "
                 "are made in observe then, which hears losses alone; leave it out, or leave out update_every"
             )
+        check_signals(self._policy, signals)
         if self._sampler.open:
             self._feedback.settle()
             self._count(1)

@@ -52,6 +52,9 @@ class Parameters:
     adaptive: ClassVar[bool] = True
     """Whether the proportions ever move; where they do not, nothing needs to be observed."""
 
+    signals: ClassVar[frozenset[str]] = frozenset()
+    """What ``update`` heeds besides losses and counts, as ``Mixer.step`` may be given it by name."""
+
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             name, value = f"{type(self).__name__}'s {f.name}", getattr(self, f.name)
@@ -141,6 +144,18 @@ def check_policy(policy: Any, name: str = "policy") -> Policy:
             "policies.Learn2Mix(mixing_rate=0.1)"
         )
     return policy
+
+
+def check_signals(policy: Any, given: Mapping[str, Any]) -> None:
+    """Check that a policy heeds the signals it is given; one that does not say which it heeds takes any.
+
+    Raises:
+        ValueError: It does not heed one of them.
+    """
+    heeded = getattr(policy, "signals", None)
+    if heeded is not None and (unknown := sorted(set(given) - set(heeded))):
+        rule = f"heeds {', '.join(sorted(heeded))} alone" if heeded else "heeds none"
+        raise ValueError(f"step was given the signal {unknown[0]!r}, and {type(policy).__name__} {rule}; leave it out")
 
 
 def describe(policy: Any) -> str:

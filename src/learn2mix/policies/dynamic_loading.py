@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -70,6 +70,8 @@ class DynamicLoading(Parameters):
         Xia et al., Sheared LLaMA (arXiv 2310.06694), where the references come from a scaling law; the released code's
         form is that of its callback.
     """
+
+    signals: ClassVar[frozenset[str]] = frozenset({"validation_losses"})
 
     reference: float | Sequence[float]
     clip: bool = True

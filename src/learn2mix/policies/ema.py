@@ -60,6 +60,11 @@ class ema(Parameters):
         """Whether the inner policy is."""
         return getattr(self.policy, "adaptive", True)
 
+    @property
+    def signals(self) -> frozenset[str] | None:  # type: ignore[override]
+        """What the inner policy heeds."""
+        return getattr(self.policy, "signals", None)
+
     def init(self, prior: Floats) -> EmaState:
         """Start the inner policy."""
         inner = self.policy.init(prior)

@@ -55,6 +55,11 @@ class floor(Parameters):
         """Whether the inner policy is."""
         return getattr(self.policy, "adaptive", True)
 
+    @property
+    def signals(self) -> frozenset[str] | None:  # type: ignore[override]
+        """What the inner policy heeds."""
+        return getattr(self.policy, "signals", None)
+
     def init(self, prior: Floats) -> FloorState:
         """Start the inner policy."""
         if self.minimum * len(prior) > 1:

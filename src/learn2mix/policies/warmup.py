@@ -58,6 +58,11 @@ class warmup(Parameters):
         """Whether the inner policy is."""
         return getattr(self.policy, "adaptive", True)
 
+    @property
+    def signals(self) -> frozenset[str] | None:  # type: ignore[override]
+        """What the inner policy heeds."""
+        return getattr(self.policy, "signals", None)
+
     def init(self, prior: Floats) -> WarmupState:
         """Start at the training set's own proportions, or at the policy's where there is no warm-up."""
         inner = self.policy.init(prior)

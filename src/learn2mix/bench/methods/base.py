@@ -67,6 +67,10 @@ class Job:
         """
         return min(2000, max(self.batch_size, 2**18 // max(1, self.train.x[0].numel())))
 
+    def epochs_of(self, part: float) -> int:
+        """Give a part of the run, in [0, 1], in whole epochs: at least one, unless it is 0."""
+        return max(1, round(part * self.epochs)) if part else 0
+
     def class_sizes(self) -> Tensor:
         """Count the training examples of each class, (k,), on the CPU; of a classification."""
         return torch.bincount(self.train.y, minlength=self.num_groups).cpu()

@@ -25,8 +25,8 @@ class DRW(Method):
     mean is divided by the weights in the batch, as torch's cross-entropy does it, so that the steps keep their size.
 
     Args:
-        start: The part of the budget before the weights, in [0, 1], rounded to whole epochs; 160 of 200 in the
-            authors' code.
+        start: The part of the budget before the weights, in [0, 1]; 160 of 200 epochs in the authors' code. Below 1 whole
+            epochs are left for them, at least one.
         beta: From 0 (no weights) to below 1 (near 1: inverse frequency).
     """
 
@@ -48,7 +48,7 @@ class DRW(Method):
 
     def prepare(self, job: Job) -> Arm:
         """Take the classes' sizes from the training set, and the epoch from the budget."""
-        schedule = DeferredReweighting(job.class_sizes(), round(self.start * job.epochs), beta=self.beta)
+        schedule = DeferredReweighting(job.class_sizes(), job.epochs - job.epochs_of(1 - self.start), beta=self.beta)
         weighting = Weighting(schedule, job.device)
         return Arm(combine=weighting.combine, start_epoch=weighting.start_epoch)
 

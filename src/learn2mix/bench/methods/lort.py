@@ -44,8 +44,7 @@ class LORT(Method):
 
     def prepare(self, job: Job) -> Arm:
         """Say when the second stage starts."""
-        # a second stage that is asked for has an epoch at least
-        last = max(1, round(self.last_part * job.epochs)) if self.last_part else 0
+        last = job.epochs_of(self.last_part)
         stages = Stages(job.task.loss, self.smoothing, job.epochs - last if last else None)
         return Arm(loss=stages.loss, start_epoch=stages.start_epoch)
 

@@ -15,6 +15,8 @@ from learn2mix.bench.methods.base import Job, Method, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Role
 
+_OF_EVERY_LOSS = ("ignore_index", "reduction")
+
 
 @dataclass(frozen=True)
 class OfLoss(Method):
@@ -51,9 +53,9 @@ def method_of(entry: registry.Entry) -> type[OfLoss]:
     ({'strength': 0.5}, (0.0, 0.5, 1.0, 1.5, 2.0))
     """
     settings = [
-        (name, float, found.default)
+        (name, type(found.default), found.default)
         for name, found in inspect.signature(entry.part).parameters.items()
-        if isinstance(found.default, float)
+        if found.kind is found.KEYWORD_ONLY and name not in _OF_EVERY_LOSS
     ]
     what_it_is: Mapping[str, Any] = {
         "__doc__": inspect.getdoc(entry.part),

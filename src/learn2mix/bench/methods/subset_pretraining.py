@@ -47,7 +47,7 @@ class SubsetPretraining(Method):
         schedule = schedules.SubsetPretraining(
             groups,
             max(int((torch.bincount(groups) > 0).sum()), round(self.share * len(groups))),
-            switch=round(self.first_part * job.epochs),
+            switch=job.epochs_of(self.first_part),
             seed=job.seed_for("subset"),
         )
         part = schedule.pool(0)
