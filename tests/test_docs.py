@@ -116,6 +116,7 @@ def test_the_page_of_results_is_what_the_stored_runs_say():
 def test_every_method_was_measured_and_its_card_says_how_it_did():
     build = load_build()
     for name, text in build.method_cards.cards().items():
+        assert build.method_cards.MEASURED in text, f"no run of {name} is stored in the comparison of all methods"
         assert (build.method_cards.CARDS / f"{name}.md").read_text() == text
 
 
