@@ -16,6 +16,7 @@ from bench_toys import SIZES, assert_same_curves, data_of, toy, toy_data, toy_of
 from learn2mix import Mixer, policies, registry
 from learn2mix.bench.methods import Classical, Focal, Importance, Learn2Mix, Method, Smote
 from learn2mix.bench.methods.composed import Composed
+from learn2mix.bench.methods.tuned import Tuned
 from learn2mix.bench.runner import find_method, make_ready, run
 from learn2mix.bench.training import Arm
 
@@ -158,6 +159,42 @@ def test_what_does_not_go_together_is_refused(name, message):
 class Proud(Counting):
     name: ClassVar[str] = "proud"
     clashes: ClassVar[dict[str, str]] = {"focal": "proud does what focal does"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("balanced+logit-adjusted", "class sizes are evened by balanced and corrected by logit-adjusted"),
+        ("oversample+post-hoc-logit-adjustment", "evened by oversample and corrected by post-hoc"),
+        ("smote+oversample", "evened by smote and evened by oversample"),
+        ("class-balanced+post-hoc-logit-adjustment", "corrected by class-balanced and corrected by post-hoc"),
+        ("drw+logit-adjusted", "so they would count twice"),
+        ("mixup+drw", "drw weights single examples, and mixup trains on pairs"),
+        ("infobatch+mixup-stopped", "infobatch weights single examples, and mixup-stopped trains on pairs"),
+        ("dynamic-loading+infobatch", "ends its mixer's epochs when it validates"),
+        ("smote+mfw", "none is a major one"),
+    ],
+)
+def test_what_would_count_twice_or_go_wrong_is_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        find_method(name)
+
+
+@pytest.mark.parametrize("name", ["ldam+drw", "cdt+drw", "learn2mix+logit-adjusted", "learn2mix+infobatch+focal"])
+def test_what_belongs_together_is_not(name):
+    assert find_method(name).name.count("+") == name.count("+")
+
+
+def test_methods_may_be_composed_in_steps_but_not_after_tuning():
+    inner = Composed((Learn2Mix(), find_method("infobatch")))
+    whole = Composed((inner, Focal()))
+    assert whole == find_method("learn2mix+focal+infobatch")
+    assert whole.mixes
+    with pytest.raises(ValueError, match=r"post-hoc.*, so they would count twice"):
+        Composed((Composed((find_method("post-hoc-logit-adjustment"), Learn2Mix())), Focal()))
+    with pytest.raises(ValueError, match="learning rate of its own; compose first, then tune the whole"):
+        Composed((Tuned(Learn2Mix(), 0.05), Focal()))
+    assert Tuned(whole, 0.05).name == whole.name
 
 
 def test_a_method_may_say_what_it_clashes_with():

@@ -30,8 +30,8 @@ from learn2mix.bench import clock, seeds
 from learn2mix.bench.data import Data, Examples, profiles
 from learn2mix.bench.methods import Balanced, Classical, Curriculum, Learn2Mix, Method, Natural, Smote
 from learn2mix.bench.runner import exact_arithmetic, find_method, make_ready, run, split
-from learn2mix.bench.tasks.base import MSE, squared_error
-from learn2mix.bench.training import Arm, DivergedError, reestimate
+from learn2mix.bench.tasks.base import MSE, cross_entropy, squared_error
+from learn2mix.bench.training import Arm, DivergedError, evaluate, evaluating, reestimate
 
 METHODS = [entry.name for entry in registry.entries("method")]
 
@@ -571,3 +571,19 @@ def test_newer_settings_by_operator_are_heeded():
     ]
     done = subprocess.run([sys.executable, "-c", BY_OPERATOR, *settings], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_evaluation_leaves_every_module_in_the_mode_it_was_in():
+    """A frozen body stays in evaluation mode when somebody measures in the middle of an epoch."""
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3))
+    model[0].eval()
+    mean = model[0].running_mean.clone()
+    examples = toy_data().test
+    evaluate(model, examples, cross_entropy, cross_entropy, 3)
+    assert [module.training for module in model] == [False, True, True]
+    assert model[0].running_mean.equal(mean)
+    reestimate(model, examples, torch.arange(40), 8)
+    assert [module.training for module in model] == [False, True, True]
+    with evaluating(model):
+        assert not model[1].training
+    assert model[1].training

@@ -121,8 +121,12 @@ def test_a_terminal_gets_a_bar_with_the_time_left(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["compare", "digit"], 2, "no task is called 'digit'; there are: california-housing"),
-        (["compare", "digits", "--methods", "smoothe"], 2, "no method is called 'smoothe'; there are: balanced, "),
+        (["compare", "digit"], 2, "no task is called 'digit'; did you mean digits?"),
+        (
+            ["compare", "digits", "--methods", "smoothe"],
+            2,
+            "no method is called 'smoothe'; did you mean smote?",
+        ),
         (["compare", "digits", "--methods", "focal,focal"], 2, "names a method twice"),
         (["compare", "digits", "--seeds", "0"], 2, "--seeds"),
         (["compare", "digits", "--epochs", "few"], 2, "--epochs"),

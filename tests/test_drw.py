@@ -96,7 +96,7 @@ def test_in_the_bench_it_is_classical_training_until_the_start():
 
 @pytest.mark.parametrize("other", [Focal(), find_method("class-balanced")], ids=lambda method: method.name)
 def test_in_the_bench_classes_are_not_weighted_twice(other):
-    with pytest.raises(ValueError, match=f"makes no sense: drw and {other.name} both weight the classes"):
+    with pytest.raises(ValueError, match=r"makes no sense: class sizes are corrected by .* would count twice"):
         Composed((DRW(), other))
 
 

@@ -15,6 +15,7 @@ ENDS = {
     "uneven_csv": r"island\s+[2-9]\d\.\d% of each batch",  # 2.4 % of the rows
     "padded_text": r"epoch 5: prose [3-5]\d\.\d%, verse [2-4]\d\.\d%, code [2-4]\d\.\d%",
     "custom_dataset": r"equal those without: True\nproportions .* of labels \[3, 7, 9\]",
+    "several_parts": r"the same as without the break: True",
     "two_replicas": r"replica \d: 50 examples a step, proportions \[0\.(\d+), 0\.\d+\]\n.*proportions \[0\.\1,",
 }
 

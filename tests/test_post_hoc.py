@@ -191,5 +191,5 @@ def test_never_twice(other):
 
 
 def test_it_goes_with_a_loss_and_with_what_fills_the_batches():
-    composed = Composed((PostHocLogitAdjustment(), find_method("focal"), find_method("natural")))
+    composed = Composed((PostHocLogitAdjustment(), find_method("mixup"), find_method("natural")))
     assert len(run(toy(), composed, 0, 1, data=toy_data()).curves["test_loss"]) == 2

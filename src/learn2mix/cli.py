@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import sys
@@ -95,7 +96,9 @@ def list_parts(as_json: AsJson = False) -> None:
 @app.command()
 def compare(
     task: Annotated[str, typer.Argument(help="The task; see `learn2mix list`.")],
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas, or all that fit the task.")] = "all",
+    methods: Annotated[
+        str, typer.Option(help="Methods, separated by commas, or all that fit the task; a+b for both at once.")
+    ] = "all",
     seeds: Seeds = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs a run; the task's own if not given.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps a run, instead of epochs.")] = None,
@@ -203,7 +206,9 @@ def reproduce(
     tasks: Annotated[str | None, typer.Option(help="Some of its tasks, separated by commas.")] = None,
     methods: Annotated[
         str | None,
-        typer.Option(help="Methods, or all that fit; if not given the paper's and two controls, for a study all."),
+        typer.Option(
+            help="Methods, or all that fit; a+b for both at once. If not given the paper's and two controls, for a study all."
+        ),
     ] = None,
     seeds: Seeds = None,
     fraction: Fraction = None,
@@ -229,8 +234,8 @@ def reproduce(
             f"no exhibit is called {exhibit!r}; there are: {', '.join(bench.EXHIBITS)}, all", param_hint="EXHIBIT"
         )
     asked = None if methods is None else [m.strip() for m in methods.split(",")]
-    for method in [] if asked in (None, ["all"]) else asked or []:
-        _known("method", method, "--methods")
+    if asked is not None and asked != ["all"]:
+        asked = [_method(name).name for name in asked]
     failed, told = False, []
     for name in names:
         found = bench.find_exhibit(name)
@@ -318,7 +323,11 @@ def _registered() -> Sequence[Any]:
 def _known(family: str, name: str, option: str) -> str:
     names = [entry.name for entry in _registered() if entry.family == family]
     if name not in names:
-        raise typer.BadParameter(f"no {family} is called {name!r}; there are: {', '.join(names)}", param_hint=option)
+        near = difflib.get_close_matches(name, names, n=2)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise typer.BadParameter(
+            f"no {family} is called {name!r}{meant or ';'} there are: {', '.join(names)}", param_hint=option
+        )
     return name
 
 
@@ -341,10 +350,9 @@ def _method(name: str) -> Method:
     """Make a method by its name, or several at once by theirs joined by +."""
     from learn2mix.bench.runner import find_method
 
-    for part in name.split("+"):
-        _known("method", part, "--methods")
+    parts = [_known("method", part.strip(), "--methods") for part in name.split("+")]
     try:
-        return find_method(name)
+        return find_method("+".join(parts))
     except ValueError as error:  # they do not go together
         raise typer.BadParameter(str(error), param_hint="--methods") from None
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learn2mix.terminal import results_console, show, table_of
+from learn2mix.terminal import results_console, show, show_table
 
 if TYPE_CHECKING:
     from learn2mix.bench.record import Run
@@ -47,7 +47,7 @@ def publish_exhibit(done: Reproduction, folder: Path, *, quiet: bool) -> dict[st
     for block in blocks:
         show(console, block.title)
         if block.columns:
-            console.print(table_of(block.columns))
+            show_table(console, block.columns)
         show(console, *block.notes, "")
     show(console, *(f"written: {path}" for path in written))
     _tell(done.failures)
@@ -65,8 +65,11 @@ def publish(runs: Sequence[Run], timing: Any, page: Path, as_json: bool, **facts
         return
     console = results_console()
     for task in summary.tasks:
-        show(console, f"{task.title}: {len(task.seeds)} seeds, {task.budget}", "")
-        console.print(table_of(wording.results_table(task)), "", table_of(wording.cost_table(task)), "", sep="\n")
+        show(
+            console, f"{task.title}: {len(task.seeds)} {'seed' if len(task.seeds) == 1 else 'seeds'}, {task.budget}", ""
+        )
+        show_table(console, wording.results_table(task))
+        show_table(console, wording.cost_table(task))
         show(console, wording.headline(task), *task.notes, "")
     show(console, f"report: {page}")
     _tell(facts.get("failures", {}))

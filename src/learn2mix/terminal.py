@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -23,9 +24,31 @@ def show(console: Console, *lines: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
-def table_of(columns: Sequence[Column]) -> Table:
-    """Lay columns side by side."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+_GAP = 2
+
+
+def tables_of(columns: Sequence[Column], width: int) -> list[Table]:
+    """Lay columns side by side, in several tables where they are wider than a line; each begins with the first column.
+
+    Args:
+        columns: At least one.
+        width: Characters a line.
+    """
+    first, *rest = columns
+    parts: list[list[Column]] = [[first]]
+    for column in rest:
+        if len(parts[-1]) > 1 and sum(map(_width, [*parts[-1], column])) > width + _GAP:
+            parts.append([first])
+        parts[-1].append(column)
+    return [_table_of(part) for part in parts]
+
+
+def _width(column: Column) -> int:
+    return max(cell_len(text) for text in (column.title, *column.cells)) + _GAP
+
+
+def _table_of(columns: Sequence[Column]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     for column in columns:
         table.add_column(
             Text(column.title, style="bold"), justify="right" if column.numeric else "left", overflow="fold"
@@ -33,6 +56,12 @@ def table_of(columns: Sequence[Column]) -> Table:
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def show_table(console: Console, columns: Sequence[Column]) -> None:
+    """Print a table, each of its parts followed by an empty line."""
+    for part in tables_of(columns, console.width):
+        console.print(part, "", sep="\n")
 
 
 def results_console() -> Console:
@@ -70,8 +99,9 @@ def progress() -> Iterator[Bar]:
         TextColumn("{task.description}"),
         BarColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("so far,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         yield Bar(shown)

@@ -276,6 +276,18 @@ class Scores:
     group_metric: Tensor
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode inside the block, and afterwards each of its modules into the mode it was in."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
 def reestimate(model: nn.Module, examples: Examples, sample: Tensor, batch_size: int) -> None:
     """Take the statistics of a model's batch normalisation anew from a sample (m,), batch by batch; without any, do nothing.
 
@@ -285,7 +297,9 @@ def reestimate(model: nn.Module, examples: Examples, sample: Tensor, batch_size:
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         # of near equal size: each counts alike, and one of a single example has no variance
         parts = torch.tensor_split(sample, -(-len(sample) // batch_size))
-        update_bn((examples.x[part] for part in parts), model)
+        with evaluating(model):
+            model.train()
+            update_bn((examples.x[part] for part in parts), model)
 
 
 @torch.no_grad()
@@ -295,20 +309,19 @@ def evaluate(
     """Evaluate a network on examples, in evaluation mode, without counting it as work.
 
     Args:
-        model: The network; put back into training mode afterwards.
+        model: The network; every module's mode is as it was afterwards.
         examples: What to evaluate on; every group is to have some.
         loss: The task's loss an example, the same for all methods.
         metric: The task's metric an example.
         num_groups: The number of groups k.
         chunk: How many examples go through the network at once.
     """
-    model.eval()
     values = []
-    for part in examples.chunks(chunk):
-        outputs = model(part.x)
-        losses = loss(outputs, part.y)
-        values.append(torch.stack([losses, losses if metric is loss else metric(outputs, part.y)]))
-    model.train()
+    with evaluating(model):
+        for part in examples.chunks(chunk):
+            outputs = model(part.x)
+            losses = loss(outputs, part.y)
+            values.append(torch.stack([losses, losses if metric is loss else metric(outputs, part.y)]))
     losses, metrics = torch.cat(values, dim=1).double().cpu()
     groups = examples.groups.cpu()
     sums = torch.bincount(groups, weights=metrics, minlength=num_groups)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from learn2mix import policies
-from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
+from learn2mix.bench.methods.base import Job, Method, MixerFeed, Shares, add
 from learn2mix.bench.training import Arm, Role
 
 
@@ -18,6 +18,7 @@ class Balanced(Method):
     name: ClassVar[str] = "balanced"
     summary: ClassVar[str] = "every batch with equal shares of all groups"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
+    classes: ClassVar[Shares] = "evened"
     mixes: ClassVar[bool] = True
 
     def prepare(self, job: Job) -> Arm:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -125,6 +125,9 @@ class Job:
         return replace(arm, train=train, feed=feed, loss=loss, combine=combine)
 
 
+Shares = Literal["", "evened", "corrected"]
+
+
 @dataclass(frozen=True)
 class Method(ABC):
     """One way to train: a frozen value whose fields are its settings.
@@ -137,6 +140,10 @@ class Method(ABC):
         kinds: The kinds of task that it fits.
         changes: The parts of an :class:`Arm` that :meth:`prepare` sets.
         mixes: Whether a mixer fills its batches, so that a selector may choose within the groups.
+        classes: What it does about classes of unequal size: those it trains on are ``"evened"`` out, or ``"corrected"`` for;
+            neither is done twice.
+        beside: Other methods that correct for class sizes and yet go together with it, by name.
+        pairs: Whether it trains on pairs of examples, so that the weight of a single one has no place.
         clashes: Methods that it must not be composed with, by name, and why, as a clause.
         instead: The method that takes its place on a task of such a kind that it still does not fit.
         search: The values that tuning may give to the method's main setting, by its name, in ascending order; empty
@@ -150,6 +157,9 @@ class Method(ABC):
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "reconstruction"})
     changes: ClassVar[frozenset[Role]] = frozenset()
     mixes: ClassVar[bool] = False
+    classes: ClassVar[Shares] = ""
+    beside: ClassVar[frozenset[str]] = frozenset()
+    pairs: ClassVar[bool] = False
     clashes: ClassVar[Mapping[str, str]] = {}
     instead: ClassVar[str] = ""
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {}

@@ -38,6 +38,7 @@ class CMixup(Method):
     reference: ClassVar[str] = "Yao et al., arXiv:2210.05775; the bandwidth is ours"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"regression"})
     changes: ClassVar[frozenset[Role]] = frozenset({"forward"})
+    pairs: ClassVar[bool] = True
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"bandwidth": (0.1, 0.25, 0.5, 1.0, 2.0)}
 
     bandwidth: float = 0.5

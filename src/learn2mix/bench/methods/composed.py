@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, get_args
 
 from torch import nn
 
 from learn2mix.bench.methods.base import Job, Method
+from learn2mix.bench.methods.tuned import Tuned
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import Arm, Role, StartEpoch
 
@@ -42,9 +44,8 @@ class Composed(Method):
     parts: tuple[Method, ...]
 
     def __post_init__(self) -> None:
-        parts = tuple(
-            sorted(self.parts, key=lambda part: (min(map(_ROLES.index, part.changes), default=-1), part.name))
-        )
+        flat = [part for given in self.parts for part in (given.parts if isinstance(given, Composed) else (given,))]
+        parts = tuple(sorted(flat, key=lambda part: (min(map(_ROLES.index, part.changes), default=-1), part.name)))
         _check(parts)
         values = {
             "parts": parts,
@@ -53,6 +54,7 @@ class Composed(Method):
             "summary": "; ".join(part.summary for part in parts),
             "reference": "; ".join(part.reference for part in parts if part.reference),
             "kinds": frozenset.intersection(*(part.kinds for part in parts)),
+            "mixes": any(part.mixes for part in parts),
             "changes": frozenset().union(*(part.changes for part in parts)),
             "search": {f"{part.name}.{key}": found for part in parts for key, found in part.search.items()},
         }
@@ -106,6 +108,10 @@ def _check(parts: Sequence[Method]) -> None:
         raise ValueError(f"{joined or 'nothing'} was to be composed; give two methods or more")
     owner: dict[str, str] = {}
     for part in parts:
+        if isinstance(part, Tuned):
+            raise ValueError(
+                f"{joined}: {part.name} has a learning rate of its own; compose first, then tune the whole"
+            )
         if not part.changes:
             raise ValueError(
                 f"{joined}: {part.name} changes nothing that the others could not do without; leave it out"
@@ -117,6 +123,10 @@ def _check(parts: Sequence[Method]) -> None:
                     "side: separate methods by commas"
                 )
             owner[role] = part.name
+    for part in parts:
+        for name in names:
+            if name in part.clashes:
+                raise ValueError(f"{joined} makes no sense: {part.clashes[name]}; leave one of them out")
     if "selector" in owner and "feed" in owner and not any(part.mixes for part in parts):
         raise ValueError(
             f"{joined}: {owner['selector']} chooses within a mixer's groups, and {owner['feed']} fills its batches without "
@@ -125,10 +135,19 @@ def _check(parts: Sequence[Method]) -> None:
     if not frozenset.intersection(*(part.kinds for part in parts)):
         fits = "; ".join(f"{part.name} is for {' and '.join(sorted(part.kinds))}" for part in parts)
         raise ValueError(f"{joined} fits no kind of task: {fits}; leave one of them out")
-    for part in parts:
-        for other in names:
-            if other in part.clashes:
-                raise ValueError(f"{joined} makes no sense: {part.clashes[other]}; leave one of them out")
+    pairs = next((part.name for part in parts if part.pairs), None)
+    weighs = owner.get("selector", owner.get("combine"))
+    if pairs and weighs:
+        raise ValueError(
+            f"{joined} makes no sense: {weighs} weights single examples, and {pairs} trains on pairs; leave one of them out"
+        )
+    for part, other in combinations(parts, 2):
+        twice = part.classes and other.classes
+        if twice and part.name not in other.beside and other.name not in part.beside:
+            raise ValueError(
+                f"{joined} makes no sense: class sizes are {part.classes} by {part.name} and {other.classes} by {other.name}, "
+                "so they would count twice; leave one of them out"
+            )
 
 
 _DOES: Mapping[str, str] = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from learn2mix.bench.data import Examples
 from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add
 from learn2mix.bench.tasks.base import PerExample
-from learn2mix.bench.training import Arm, Role
+from learn2mix.bench.training import Arm, Role, evaluating
 from learn2mix.checks import whole_number
 
 
@@ -82,5 +82,5 @@ def difficulty(model: nn.Module, examples: Examples, loss: PerExample, chunk: in
 
     Double precision keeps the easiest apart, whose probabilities are within 1e-7 of 1.
     """
-    model.eval()
-    return torch.cat([loss(model(part.x).double(), part.y) for part in examples.chunks(chunk)])
+    with evaluating(model):
+        return torch.cat([loss(model(part.x).double(), part.y) for part in examples.chunks(chunk)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -55,7 +55,8 @@ class Doremi(Method):
     def proportions(self, job: Job) -> Floats:
         """Find the proportions, (k,)."""
         proxy = ProxyWeights(policies.Doremi(self.step_size, self.smoothing), reference_losses(job), job.num_groups)
-        arm = Arm(feed=MixerFeed(job, policies.Static("balanced")), combine=proxy.combine)
+        # without a selector, whose factors would go into the excess before it is clipped
+        arm = Arm(feed=MixerFeed(replace(job, selector=None), policies.Static("balanced")), combine=proxy.combine)
         trainer = job.trainer(arm, work=job.preparation, purpose="proxy")
         for epoch in range(job.epochs):
             trainer.train_epoch()

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from learn2mix.bench.methods.base import Job, Method, add
+from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Batch, Role
 from learn2mix.checks import Range, number
@@ -31,13 +31,13 @@ class DRW(Method):
     """
 
     name: ClassVar[str] = "drw"
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "class-balanced weights for the last part of training alone"
     reference: ClassVar[str] = "Cao et al., arXiv:1906.07413"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     changes: ClassVar[frozenset[Role]] = frozenset({"combine", "start_epoch"})
-    clashes: ClassVar[Mapping[str, str]] = {
-        name: f"drw and {name} both weight the classes" for name in ("class-balanced", "focal")
-    }
+    classes: ClassVar[Shares] = "corrected"
+    beside: ClassVar[frozenset[str]] = frozenset({"cdt", "ldam"})
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"start": (0.2, 0.4, 0.6, 0.8)}
 
     start: float = 0.8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -38,13 +38,19 @@ class DynamicLoading(Method):
     summary: ClassVar[str] = "proportions that grow where validation is above a reference"
     reference: ClassVar[str] = "Xia et al., arXiv:2310.06694"
     changes: ClassVar[frozenset[Role]] = frozenset({"train", "feed", "start_epoch"})
-    mixes: ClassVar[bool] = True
+    clashes: ClassVar[Mapping[str, str]] = {
+        "infobatch": "dynamic-loading ends its mixer's epochs when it validates, and infobatch counts in the run's",
+        "last-loss": "dynamic-loading ends its mixer's epochs when it validates, and passes that are cut leave no scores",
+        "post-hoc-logit-adjustment": "dynamic-loading would validate adjusted logits against references without",
+    }
 
     updates: int = 64
     released: bool = False
 
     def __post_init__(self) -> None:
         whole_number("updates", self.updates, low=1, fix="64 is its authors' in pruning")
+        if not isinstance(self.released, bool):
+            raise TypeError(f"released was {self.released!r}; it must be True or False")
 
     def prepare(self, job: Job) -> Arm:
         """Hold the validation examples out and measure what is to be reached on them."""

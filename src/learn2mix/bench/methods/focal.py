@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import torch
 
-from learn2mix.bench.methods.base import Job, Method, add
+from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Role
+from learn2mix.checks import Range, number
 from learn2mix.losses import focal_loss, inverse_frequency_weights
 
 
@@ -31,9 +32,13 @@ class Focal(Method):
     reference: ClassVar[str] = "arXiv:2412.16482, FCL; Lin et al., arXiv:1708.02002; Cui et al., arXiv:1901.05555"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     changes: ClassVar[frozenset[Role]] = frozenset({"loss"})
+    classes: ClassVar[Shares] = "corrected"
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"focusing": (0.0, 0.5, 1.0, 2.0, 5.0)}
 
     focusing: float = 2.0
+
+    def __post_init__(self) -> None:
+        number("focusing", self.focusing, Range(0, high_open=True), fix="2 is usual")
 
     def prepare(self, job: Job) -> Arm:
         """Weight the classes by the training set's counts."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from learn2mix import policies
-from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
+from learn2mix.bench.methods.base import Job, Method, MixerFeed, Shares, add
 from learn2mix.bench.training import Arm, Batch, Role
 from learn2mix.checks import Range, number
 
@@ -28,6 +28,7 @@ class GroupDRO(Method):
     summary: ClassVar[str] = "loss weights that grow with the group losses, on balanced batches"
     reference: ClassVar[str] = "Sagawa et al., arXiv:1911.08731, Algorithm 1 in its mini-batch form"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed", "combine"})
+    classes: ClassVar[Shares] = "evened"
     mixes: ClassVar[bool] = True
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"step_size": (0.0001, 0.001, 0.01, 0.1, 1.0)}
 

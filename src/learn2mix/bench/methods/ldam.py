@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from learn2mix.bench.methods.base import Job, Method, add
+from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Role
 from learn2mix.losses import CosineLinear, LDAMLoss
@@ -33,6 +33,7 @@ class LDAM(Method):
     reference: ClassVar[str] = "Cao et al., arXiv:1906.07413"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     changes: ClassVar[frozenset[Role]] = frozenset({"loss", "wrap"})
+    classes: ClassVar[Shares] = "corrected"
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"margin": (0.1, 0.25, 0.5, 0.75)}
 
     margin: float = 0.5

@@ -32,6 +32,7 @@ class MFW(Method):
     reference: ClassVar[str] = "after the abstract of Ye, Zhan and Chao, arXiv:2104.01769"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     changes: ClassVar[frozenset[Role]] = frozenset({"forward"})
+    clashes: ClassVar[Mapping[str, str]] = {"smote": "smote makes the classes equal, so that none is a major one"}
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"strength": (0.0, 0.25, 0.5, 0.75)}
 
     strength: float = 0.5

@@ -26,6 +26,7 @@ class MidpointMixup(Method):
     reference: ClassVar[str] = "Chidambaram et al., arXiv:2210.13512"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     changes: ClassVar[frozenset[Role]] = frozenset({"forward"})
+    pairs: ClassVar[bool] = True
 
     def refusal(self, task: Task) -> str:
         """Refuse words besides."""

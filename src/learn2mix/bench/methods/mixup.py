@@ -34,6 +34,7 @@ class Mixup(Method):
     summary: ClassVar[str] = "each batch mixed with itself in another order"
     reference: ClassVar[str] = "Zhang et al., arXiv:1710.09412"
     changes: ClassVar[frozenset[Role]] = frozenset({"forward"})
+    pairs: ClassVar[bool] = True
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"alpha": (0.1, 0.2, 0.4, 1.0, 2.0)}
 
     alpha: float = 1.0

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
+
 import learn2mix.losses  # noqa: F401  (registers them)
 from learn2mix import registry
-from learn2mix.bench.methods.base import Job, Method, add
+from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Role
 
@@ -28,7 +30,12 @@ class OfLoss(Method):
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     changes: ClassVar[frozenset[Role]] = frozenset({"loss"})
+    classes: ClassVar[Shares] = "corrected"
     function: ClassVar[Any]
+
+    def __post_init__(self) -> None:
+        # the loss knows what its settings may be
+        type(self).function(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64), [1, 1], **self.given())
 
     def prepare(self, job: Job) -> Arm:
         """Take the class sizes."""

@@ -36,6 +36,8 @@ class OnlineDataMixing(Method):
 
     def __post_init__(self) -> None:
         number("smoothing", self.smoothing, Range(0, 1, high_open=True), fix="0.9 is its authors'")
+        if not isinstance(self.released, bool):
+            raise TypeError(f"released was {self.released!r}; it must be True or False")
 
     def prepare(self, job: Job) -> Arm:
         """Make the mixer."""

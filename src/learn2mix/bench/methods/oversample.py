@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from learn2mix.bench import seeds
-from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add
+from learn2mix.bench.methods.base import Job, Method, Shares, ShuffledFeed, add
 from learn2mix.bench.training import Arm, Role
 
 
@@ -26,6 +26,7 @@ class Oversample(Method):
     summary: ClassVar[str] = "examples of the rare groups repeated until all groups are equal"
     reference: ClassVar[str] = "imbalanced-learn, RandomOverSampler"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
+    classes: ClassVar[Shares] = "evened"
 
     def prepare(self, job: Job) -> Arm:
         """Choose what to repeat."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from learn2mix.bench.methods.base import Job, Method, add
+from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Role
 from learn2mix.posthoc import LogitAdjusted
@@ -28,12 +28,8 @@ class PostHocLogitAdjustment(Method):
     reference: ClassVar[str] = "Menon et al., arXiv:2007.07314"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     changes: ClassVar[frozenset[Role]] = frozenset({"wrap"})
-    clashes: ClassVar[Mapping[str, str]] = {
-        "balanced": "balanced batches leave no class shares in the logits to take out",
-        "logit-adjusted": "the loss has taken the class shares out of the logits already",
-        "lort": "both correct a trained network for the class shares",
-        "vs": "the loss has taken the class shares out of the logits already",
-    }
+    classes: ClassVar[Shares] = "corrected"
+    clashes: ClassVar[Mapping[str, str]] = {"lort": "both correct a trained network for the class shares"}
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"strength": (0.0, 0.5, 1.0, 1.5, 2.0)}
 
     strength: float = 1.0

@@ -38,6 +38,7 @@ class RCMixup(CMixup):
     summary: ClassVar[str] = "c-mixup without the largest errors, anew each epoch; regression"
     reference: ClassVar[str] = "Hwang et al., arXiv:2405.17938, without the bandwidth search"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed", "forward", "start_epoch"})
+    pairs: ClassVar[bool] = True
 
     rate: float = 0.3
     warm_up: float = 0.5

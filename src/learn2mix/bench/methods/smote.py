@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from learn2mix.bench.data import Examples
-from learn2mix.bench.methods.base import Job, Method, add
+from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind, Task
 from learn2mix.bench.training import Arm, Role
 
@@ -27,6 +27,7 @@ class Smote(Method):
     reference: ClassVar[str] = "arXiv:2412.16482, SMOTE; Chawla et al., JAIR 16, 2002"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     changes: ClassVar[frozenset[Role]] = frozenset({"train"})
+    classes: ClassVar[Shares] = "evened"
     instead: ClassVar[str] = "oversample"
 
     def refusal(self, task: Task) -> str:

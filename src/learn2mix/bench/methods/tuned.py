@@ -41,7 +41,7 @@ class Tuned(Method):
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate is {self.learning_rate}; it must be finite and above 0")
         # what is a method's class's is an instance's here
-        for name in ("name", "version", "summary", "reference", "kinds", "changes", "mixes", "search"):
+        for name in ("name", "version", "summary", "reference", "kinds", "changes", "mixes", "instead", "search"):
             object.__setattr__(self, name, getattr(self.method, name))
 
     def refusal(self, task: Task) -> str:
