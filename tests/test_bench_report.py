@@ -428,3 +428,22 @@ def check_dark(view):
     assert view.evaluate(ground) == light  # on paper
     view.evaluate("dispatchEvent(new Event('afterprint'))")
     view.prefer("light")
+
+
+def test_of_many_curves_those_asked_about_and_the_best_are_on_at_first(tmp_path):
+    runs = [make_run(name, seed, test_metric=[0.9, 0.1 + i / 100]) for i, name in enumerate(MANY) for seed in range(2)]
+    write_report(runs, tmp_path / "many.html")
+    legend = (tmp_path / "many.html").read_text().split('id="legend-0"')[1].split("</fieldset>")[0]
+    on = [part.split("</svg>")[1].split("<")[0] for part in legend.split("<label")[1:] if " checked" in part]
+    assert set(on) == {"classical", "learn2mix", *MANY[:6]}
+
+
+MANY = [*(f"other-{i:02d}" for i in range(16)), "learn2mix", "classical"]
+
+
+def test_one_run_each_is_not_ranked(tmp_path):
+    one = [make_run(name, 0) for name in ("classical", "learn2mix")]
+    write_report(one, tmp_path / "one.html")
+    assert "<h2>Ranking</h2>" not in (tmp_path / "one.html").read_text()
+    write_report([*one, *(make_run(name, 1) for name in ("classical", "learn2mix"))], tmp_path / "two.html")
+    assert "<h2>Ranking</h2>" in (tmp_path / "two.html").read_text()

@@ -32,6 +32,7 @@ _AXES = (
     ("seconds", "seconds"),
 )
 _CHOSEN_GROUPS = 3
+_CURVES = 14  # more than these cannot be told apart
 _BANDS = 8  # more of them at once hide one another, until they are asked for
 
 Styles = Mapping[str, Mapping[str, Any]]
@@ -80,7 +81,9 @@ def page(
     """Return the page of some figures as HTML."""
     several = len(summary.tasks) > 1
     name = title or _title(summary)
-    rankings = {opponent: standings for opponent in opponents(summary) if (standings := rank(summary, opponent))}
+    # of a single run each nothing is probable
+    others = opponents(summary) if any(several or len(task.seeds) > 1 for task in summary.tasks) else ()
+    rankings = {opponent: standings for opponent in others if (standings := rank(summary, opponent))}
     data = json.dumps(chart_data(summary, rankings), allow_nan=False, separators=(",", ":"))
     # Inside a script element only these could end it or start a comment; JSON allows them as escapes.
     data = data.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
@@ -220,9 +223,18 @@ def _curves(number: int, task: TaskSummary, styles: Styles) -> str:
     caption = "By progress, mean over seeds; band: 95 % interval; grey lines: a constant prediction, the target"
     return (
         f'<h3>Convergence</h3><div class="controls" data-task="{number}">{choices}</div>'
-        + markup.legend(f"legend-{number}", "Methods", styles, [arm.name for arm in task.arms])
+        + markup.legend(f"legend-{number}", "Methods", styles, _drawn_at_first(task))
         + markup.figure(f"curves-{number}", caption)
     )
+
+
+def _drawn_at_first(task: TaskSummary) -> list[str]:
+    """Name the curves that are on when the page opens: all, or where they are many those asked about and the best."""
+    if len(task.rows) <= _CURVES:
+        return [row.name for row in task.rows]
+    asked = [row.name for row in task.rows if row.method in (REFERENCE, FOCUS)]
+    best = sorted((row for row in task.rows if row.name not in asked), key=lambda row: row.final.mean)
+    return [*asked, *(row.name for row in best)][:_BANDS]
 
 
 def _all_positive(task: TaskSummary) -> bool:
