@@ -253,6 +253,53 @@ def test_infobatch_passes_sum_to_the_whole_group():
     assert (abs(sums - gradients.sum(axis=(0, 1))) < 4 * spread).all()
 
 
+def thinned(sizes=(300, 40, 7)):
+    """Give an order in which few of the first group are taken, two of the second are, and all of the third."""
+    chances = np.concatenate([np.where(np.arange(size) < 2, 1.0, 1e-3) for size in sizes[:2]] + [np.ones(sizes[2])])
+    return orders.Thinned(np.array(sizes), seed_word(4, 1), lambda epoch: chances)
+
+
+def test_how_far_a_walk_looks_at_once_changes_nothing(monkeypatch):
+    """One place for each missing seat, or some, or many: the same examples, and as many met."""
+    seen = []
+    for stretch in (1, 100, 1 << 16):
+        monkeypatch.setattr(orders, "_STRETCH", stretch)
+        order, taken = thinned(), []
+        for counts in ([[3, 0, 2], [2, 1, 2]], [[0, 4, 1]], [[5, 0, 0]], [[0, 0, 5]]):
+            taken.append([part.tolist() for part in order.take(np.array(counts), np.arange(sum(counts[0])))])
+            taken.append(order.visited.tolist())
+        order.skip(np.array([[2, 2, 0], [0, 1, 1]]))
+        seen.append([*taken, order.visited.tolist(), order.drawn.tolist()])
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_a_walk_stops_at_the_last_that_is_taken():
+    """Against a walk place by place: a seat more is the next one on the way, and what is met in between is left out."""
+    at_once, one_by_one = thinned(), thinned()
+    _, positions = at_once.take(np.array([[9, 6, 4]]), np.arange(19))
+    singles, ends = [], []
+    for group, count in enumerate((9, 6, 4)):
+        for _ in range(count):
+            counts = np.eye(3, dtype=np.int64)[[group]]
+            singles.append(int(one_by_one.take(counts, np.arange(1))[1][0, 0]))
+            ends.append(one_by_one.visited[group])
+    assert positions[0].tolist() == singles
+    assert at_once.visited.tolist() == one_by_one.visited.tolist() == [ends[8], ends[14], ends[18]]
+
+
+def test_a_walk_past_many_that_are_left_out_takes_few_looks(monkeypatch):
+    """Of 300 examples 2.3 are taken a pass: 10 seats are some 1300 places away."""
+    looks, plain = [], orders.Shuffled._positions
+    monkeypatch.setattr(
+        orders.Shuffled, "_positions", lambda self, *args: looks.append(len(args[0])) or plain(self, *args)
+    )
+    order = thinned()
+    order.take(np.array([[10, 0, 0]]), np.arange(10))
+    assert order.visited[0] > 600
+    assert len(looks) < 20
+    assert sum(looks) < 3 * order.visited[0] + 300
+
+
 def test_infobatch_leaves_out_other_examples_each_pass_and_nothing_from_its_last_epoch_on():
     losses = np.concatenate([np.zeros(30), np.full(10, 5.0), np.ones(2)])
     rule = selectors.InfoBatch(prune=0.9, until=6)

@@ -207,6 +207,32 @@ def test_the_state_of_another_selector_is_refused(saved_by, loaded_by):
         make_with(loaded_by)().load_state_dict(state)
 
 
+class Plain:
+    replace = True
+
+    def __init__(self, chance):
+        self.chance = chance
+
+    def weigh(self, scores, epoch):
+        return np.full(len(scores), self.chance), np.ones(len(scores))
+
+
+@dataclass(frozen=True)
+class Fields(Plain):
+    chance: float
+
+
+def test_settings_of_a_selector_of_ones_own_are_seen_where_it_is_a_dataclass():
+    """Of any other class a state knows the name alone, as the docstrings say."""
+    make_with(Plain(5.0))().load_state_dict(make_with(Plain(1.0))().state_dict())
+    state = make_with(Fields(1.0))().state_dict()
+    make_with(Fields(1.0))().load_state_dict(state)
+    with pytest.raises(
+        ValueError, match=r"with selector .*Fields\(chance=1.0\).*, and this one has .*Fields\(chance=5.0\)"
+    ):
+        make_with(Fields(5.0))().load_state_dict(state)
+
+
 # --- Replicas without a process group ---------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from learn2mix.groups import Names
 
 Floats = NDArray[np.float64]
 
-_COUNT, _NON_FINITE = 1, 2  # rows of the sums: losses, counts, non-finite
+_LOSS, _COUNT = 0, 1  # rows of the sums: losses, counts, non-finite
 _LARGEST = np.finfo(np.float64).max
 
 
@@ -28,7 +28,7 @@ class Heard:
     Args:
         losses: Mean loss of each group, its last known one where it was not seen (before any, the mean of those
             known); None where no finite loss was seen, or all are zero.
-        counts: How many losses each is the mean of; 0 for a group that was not seen.
+        counts: How many losses each is the mean of, with a selector too; 0 for a group that was not seen.
         non_finite: Losses left out because they were NaN or infinite.
         known: Last known loss of each group, NaN before any.
     """
@@ -93,14 +93,14 @@ class Feedback:
         Args:
             losses: (n,).
             counted: (n,).
-            factors: How much each loss counts for in its group's mean, (n,); None for all alike.
+            factors: What each loss is multiplied by, (n,); None for 1. They leave the counts alone.
         """
         finite = torch.isfinite(losses)
         rows = torch.stack(
             [torch.where(finite, losses, 0.0) * counted, finite & counted, ~finite & counted],
         ).to(_wide(losses.device))
         if factors is not None:
-            rows[:_NON_FINITE] *= factors
+            rows[_LOSS] *= factors
         return rows
 
     def add(self, rows: Tensor, positions: Tensor, *, settled: bool) -> None:

@@ -38,7 +38,7 @@ class Mixer:
         policy: How the proportions move: one of ``learn2mix.policies``, or any object with ``init`` and ``update``.
         selector: Which examples fill a group's seats: one of ``learn2mix.selectors``; None for every example in turn, a new
             order each pass. With one, :meth:`observe` needs ``indices``, losses are to be multiplied by :meth:`weights_of`,
-            and some 40 bytes an example are kept.
+            and some 45 bytes an example are kept.
         seed: Decides the order of the examples, together with the proportions; 0 or more.
         num_replicas: W, a divisor of M. Taken from the process group where one is initialised.
         rank: This process's place, 0 to W - 1. Given together with ``num_replicas``.
@@ -310,7 +310,8 @@ class Mixer:
 
         Args:
             state: From :meth:`state_dict` or :meth:`gather_state_dict` of a Mixer made with the same arguments (but
-                for the number of replicas).
+                for the number of replicas). A policy or selector of your own is told from others by its fields if it is a
+                dataclass, else by the name of its class alone.
 
         Raises:
             TypeError: It is no state at all.

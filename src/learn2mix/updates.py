@@ -21,8 +21,8 @@ class Update:
         epoch: The epoch whose losses it used.
         batch: Batches of that epoch observed by then.
         losses: Group losses the policy was given, (k,); None where no finite loss above 0 was seen.
-        counts: Losses that each is the mean of, (k,); 0 for a group that was not seen. With a selector, the sum of their
-            factors.
+        counts: How many losses each is the mean of, (k,), whole numbers, with a selector too; 0 for a group that was not
+            seen.
         non_finite: Losses left out because they were NaN or infinite, (k,).
         proportions: Those that resulted, (k,).
     """

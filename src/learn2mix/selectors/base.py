@@ -14,7 +14,30 @@ Floats = NDArray[np.float64]
 
 @runtime_checkable
 class Selector(Protocol):
-    """Any object with this attribute and this method is a selector."""
+    """Any object with this attribute and this method is a selector.
+
+    Make it a frozen dataclass, as those here are: a saved state then loads only into a Mixer whose selector has the same
+    settings. Of any other class it keeps the name alone, and does not see that another setting was given.
+
+    Group losses are weighted by the factors over the mean factor that a seat of the group is expected to have,
+    ``sum(chance * factor) / sum(chance)``. They estimate the mean over the whole group wherever ``chance * factor`` is the
+    same for all its examples.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> import numpy as np
+        >>> from learn2mix import selectors
+        >>> @dataclass(frozen=True)
+        ... class SeldomUnseen:
+        ...     chance: float = 0.5
+        ...     replace = False
+        ...
+        ...     def weigh(self, scores, epoch):
+        ...         chances = np.where(np.isnan(scores), self.chance, 1.0)
+        ...         return chances, 1 / chances
+        >>> isinstance(SeldomUnseen(), selectors.Selector)
+        True
+    """
 
     @property
     def replace(self) -> bool:

@@ -20,6 +20,7 @@ Weigh = Callable[[int], Floats]
 """Gives the chances for an epoch, group by group, each over the largest of its group, (N,)."""
 
 _COINS = 1 << 62  # the number of a pass that no group comes to: the words of its coins are not those of its orders
+_STRETCH = 1 << 16  # places looked at in one go, at most, unless more than these are wanted
 
 
 class Chosen(Shuffled):
@@ -86,6 +87,12 @@ class Thinned(Chosen):
         super().__init__(sizes, word, weigh)
         self._visited: Ints = np.zeros(len(sizes), dtype=np.int64)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Take up an epoch's chances."""
+        super().begin_epoch(epoch)
+        # Places to one that is taken, on average.
+        self._apart = self._sizes / np.add.reduceat(self._chances, self._starts)
+
     @property
     def visited(self) -> Ints:
         """Examples of each group met so far, those left out included, shape (k,)."""
@@ -122,15 +129,24 @@ class Thinned(Chosen):
         numbers = np.arange(len(wanted))
         found, missing = [(numbers[:0], numbers[:0])], wanted
         while missing.any():
-            # As many as are missing: no walk goes further than the last that is taken.
-            groups = np.repeat(numbers, missing)
-            places = np.arange(len(groups)) + (self._visited - np.cumsum(missing) + missing)[groups]
+            # As far as the missing ones are likely to lie; what is found beyond the last of them is left for the next walk.
+            reach = np.ceil(missing * np.minimum(self._apart, max(1, _STRETCH / missing.sum()))).astype(np.int64)
+            starts = np.cumsum(reach) - reach
+            groups = np.repeat(numbers, reach)
+            steps = np.arange(len(groups)) - starts[groups]
+            places = self._visited[groups] + steps
             positions = super()._positions(groups, places)
             words = combine(combine(self._coins[groups], places // self._sizes[groups]), positions)
             coins = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-            taken = coins < self._chances[self._starts[groups] + positions]
+            taken = np.flatnonzero(coins < self._chances[self._starts[groups] + positions])
+            each = np.bincount(groups[taken], minlength=len(wanted))
+            last = np.cumsum(each) - each + missing - 1  # where among those taken the last that is wanted stands
+            enough = (each >= missing) & (missing > 0)
+            walked = reach.copy()
+            walked[enough] = steps[taken[last[enough]]] + 1
+            taken = taken[steps[taken] < walked[groups[taken]]]
             found.append((groups[taken], positions[taken]))
-            self._visited += missing
+            self._visited += walked
             missing = missing - np.bincount(groups[taken], minlength=len(wanted))
         groups, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return positions[np.argsort(groups, kind="stable")]

@@ -41,7 +41,8 @@ class Unselected:
             place: How many examples this replica consumed of the epoch before.
 
         Returns:
-            How much each loss counts for in its group's mean, (n,); None for all alike.
+            What each loss is to be multiplied by, (n,), so that the plain mean over a group's seats is, on average, that
+            over the whole group; None for 1.
         """
         return None
 
@@ -88,21 +89,28 @@ class Selection(Unselected):
         self._selector = selector
         self._groups = groups
         self._scores = scores
-        self._factors = torch.empty(0)
-        self._elsewhere: dict[torch.device, Tensor] = {}  # the factors on other devices, as they are asked for
+        self._factors = torch.empty(2, 0)  # as the selector gave them; and over what is expected of a seat of the group
+        self._elsewhere: dict[torch.device, Tensor] = {}  # the same on other devices, as they are asked for
         kind = Replaced if selector.replace else Thinned
         self.order = lambda word: kind(groups.sizes, word, self._weigh)
 
     def _weigh(self, epoch: int) -> Floats:
-        """Make an epoch's chances, group by group, each over the largest of its group, (N,), and its factors."""
+        """Make an epoch's chances, group by group, each over the largest of its group, (N,), and its factors.
+
+        A seat goes to example i with probability ``p_i = chance_i / sum(chance)`` of its group, so it is expected to have the
+        factor ``sum(p_i * factor_i)``. Group losses are of factors over that: their mean over the seats is 1 on average. To
+        divide by the sum of the factors that came up would cancel them where a group has few seats.
+        """
         name = type(self._selector).__name__
-        all_chances, all_factors = [], np.empty(len(self._scores.in_force), dtype=np.float32)
+        all_chances, all_factors = [], np.empty((2, len(self._scores.in_force)), dtype=np.float32)
         for group, size in enumerate(self._groups.sizes.tolist()):
             members = self._groups.indices(np.full(size, group), np.arange(size))
             scores = self._scores.in_force[members].astype(np.float64)
             chances, factors = check_weighed(self._selector.weigh(scores, epoch), size, name)
             all_chances.append(chances / chances.max())
-            all_factors[members] = factors
+            expected = (all_chances[-1] / all_chances[-1].sum() * factors).sum()
+            all_factors[0, members] = factors
+            all_factors[1, members] = factors / expected if expected else 1.0  # all 0: nothing to tell losses apart by
         self._factors, self._elsewhere = torch.from_numpy(all_factors), {}
         return np.concatenate(all_chances)
 
@@ -111,17 +119,20 @@ class Selection(Unselected):
 
         On an accelerator an index outside the data set gets some example's: nobody looks there before :meth:`merged`.
         """
+        return self._look_up(0, indices)
+
+    def _look_up(self, row: int, indices: Tensor) -> Tensor:
         if indices.device.type == "cpu":
-            return self._factors[indices]
+            return self._factors[row][indices]
         if indices.device not in self._elsewhere:
             self._elsewhere[indices.device] = self._factors.to(indices.device)
-        return self._elsewhere[indices.device][indices.clamp(0, len(self._factors) - 1)]
+        return self._elsewhere[indices.device][row][indices.clamp(0, self._factors.shape[1] - 1)]
 
     def hear(self, losses: Tensor, counted: Tensor, indices: Tensor | None, *, epoch: int, place: int) -> Tensor | None:
-        """Keep the losses; give the factors, so that group losses are those of whole groups."""
+        """Keep the losses; give the factors over those expected, so that group losses are those of whole groups."""
         assert indices is not None  # read() saw to it
         self._scores.add(epoch, place, torch.where(counted, losses, torch.nan), indices)
-        return self.factors(indices)
+        return self._look_up(1, indices)
 
     def read(self, indices: Any, positions: Tensor) -> Tensor:
         """Check the indices of one call of ``observe`` and bring them to the losses' device; nothing is kept yet.
