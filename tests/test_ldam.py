@@ -15,10 +15,10 @@ from bench_toys import SIZES, arm_of, assert_same_curves, toy, toy_data, toy_job
 from learn2mix.bench.methods import Classical
 from learn2mix.bench.methods.composed import Composed
 from learn2mix.bench.methods.drw import DRW
-from learn2mix.bench.methods.ldam import LDAM, with_cosines
+from learn2mix.bench.methods.ldam import LDAM
 from learn2mix.bench.models import TransformerClassifier, lenet5, mlp
 from learn2mix.bench.runner import make_ready, run
-from learn2mix.losses import CosineLinear, LDAMLoss, ldam_loss
+from learn2mix.losses import CosineLinear, LDAMLoss, ldam_loss, with_cosine_classifier
 
 COUNTS = st.lists(st.integers(1, 10**6), min_size=2, max_size=5)
 
@@ -135,6 +135,29 @@ def test_logits_and_gradients_stay_finite(dtype, size):
     assert logits.abs().max() <= 30.5
 
 
+def test_a_networks_last_linear_layer_is_replaced():
+    network = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2)), nn.ReLU())
+    body, last = network[0], network[1][1]
+    assert with_cosine_classifier(network, 2, scale=7) is network
+    assert network[0] is body
+    assert isinstance(network[1][1], CosineLinear)
+    assert network[1][1].scale == 7
+    assert network[1][1].weight.equal(last.weight)
+
+
+@pytest.mark.parametrize("network", [nn.ReLU(), nn.Linear(4, 3), nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))])
+def test_a_network_without_a_classifier_within_is_refused(network):
+    with pytest.raises(ValueError, match=r"the network's last linear layer is .* give 3 numbers, one a class"):
+        with_cosine_classifier(network, 3)
+
+
+def test_a_scale_that_is_refused_changes_no_network():
+    network = nn.Sequential(nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="scale was 0"):
+        with_cosine_classifier(network, 3, scale=0)
+    assert type(network[0]) is nn.Linear
+
+
 def test_its_state_is_its_weights():
     head, other = CosineLinear(4, 3), CosineLinear(4, 3)
     file = io.BytesIO()
@@ -222,7 +245,7 @@ def test_in_the_bench_the_classifier_is_found(network, x, last):
     made = network()
     linear = made.get_submodule(last)
     others = [module for module in made.modules() if isinstance(module, nn.Linear) and module is not linear]
-    found = with_cosines(made, num_classes=10, scale=30.0)
+    found = with_cosine_classifier(made, num_classes=10, scale=30.0)
     assert found is made
     head = made.get_submodule(last)
     assert isinstance(head, CosineLinear)
@@ -234,7 +257,7 @@ def test_in_the_bench_the_classifier_is_found(network, x, last):
 @pytest.mark.parametrize("network", [nn.ReLU(), nn.Linear(4, 3), nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))])
 def test_in_the_bench_a_network_without_a_classifier_within_is_refused(network):
     with pytest.raises(ValueError, match=r"the network's last linear layer is .* give 3 numbers, one a class"):
-        with_cosines(network, num_classes=3, scale=30.0)
+        with_cosine_classifier(network, num_classes=3, scale=30.0)
 
 
 def test_in_the_bench_ldam_drw():

@@ -308,6 +308,17 @@ def epochs_of_stage_2(method, epochs):
     return found
 
 
+def test_a_parametrised_last_layer_is_the_head_bias_included():
+    last = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    model = nn.Sequential(nn.Linear(4, 3), last, nn.Flatten())
+    assert head_of(model) is last
+    train_head_alone(model, head_of(model))
+    trained = {name for name, weights in model.named_parameters() if weights.requires_grad}
+    assert trained == {"1.bias", "1.parametrizations.weight.original0", "1.parametrizations.weight.original1"}
+    orthogonal = nn.utils.parametrizations.orthogonal(nn.Linear(3, 3, bias=False))  # no weights of its own at all
+    assert head_of(nn.Sequential(nn.Linear(4, 3), orthogonal)) is orthogonal
+
+
 def test_the_second_stage_is_the_last_part_of_the_budget():
     assert epochs_of_stage_2(LORT(), 220) == list(range(200, 220))
     assert epochs_of_stage_2(LORT(), 60) == list(range(55, 60))  # 60 / 11 = 5.45

@@ -297,7 +297,11 @@ def test_a_saved_state_goes_on_with_the_very_same_draws():
         (ValueError, {"strength": 1.1}, "strength was 1.1; it must be a number, at least 0 and at most 1"),
         (TypeError, {"strength": "1"}, r"strength was '1' \(str\)"),
         (ValueError, {"counts": [3, 0, 1]}, "counts was .* merge or drop a class without examples"),
-        (ValueError, {"counts": 3}, "counts was 3.0; it must hold a number above 0 a class"),
+        (
+            ValueError,
+            {"counts": 3},
+            "counts was 3.0; it must hold the number of training examples of each class, above 0",
+        ),
         (ValueError, {"counts": [3, math.nan, 1]}, "counts was"),
         (ValueError, {"labels": "both"}, "labels was 'both'; it must be one of 'keep', 'mix'"),
         (ValueError, {"distribution": "beta"}, "distribution was 'beta'; it must be one of 'fixed', 'uniform'"),

@@ -105,6 +105,14 @@ def test_the_wrapper_adjusts_in_evaluation_mode_alone():
     assert list(model.parameters()) == list(network.parameters())
 
 
+def test_around_a_network_in_evaluation_mode_it_adjusts_at_once():
+    network, x = nn.Linear(4, len(SIZES)).eval(), torch.ones(2, 4)
+    model = LogitAdjusted(network, SIZES)
+    assert model(x).equal(adjust_logits(network(x), SIZES))
+    assert not network.training
+    assert LogitAdjusted(network.train(), SIZES).training
+
+
 def test_the_wrapper_is_saved_with_its_shift(tmp_path):
     model, other = LogitAdjusted(nn.Linear(4, 3), [7, 2, 1]), LogitAdjusted(nn.Linear(4, 3), [1, 1, 1])
     torch.save(model.state_dict(), tmp_path / "state")

@@ -179,6 +179,24 @@ def test_planted_wrong_labels_are_dropped_and_the_network_is_nearer_to_the_truth
     assert errors[0] < errors[1] / 10
 
 
+@pytest.mark.parametrize("errors", [[0.5, 9.0], np.array([0.5, 9.0])])
+def test_errors_must_be_a_tensor(errors):
+    with pytest.raises(
+        TypeError, match=r"errors was .*; it must be a tensor, one squared error an example; pass a tensor"
+    ):
+        kept_after_cleaning(errors, 0.5)
+    rc_mixup = RCMixup([0.0, 1.0], 1.0, rate=0.5, warm_up=0)
+    with pytest.raises(TypeError, match=r"errors was .* pass a tensor"):
+        rc_mixup.start_epoch(0, lambda: errors)
+    assert rc_mixup.kept.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("error", "epoch"), [(ValueError, -1), (TypeError, 0.5), (TypeError, None)])
+def test_epochs_that_are_none(error, epoch):
+    with pytest.raises(error, match=f"epoch was {epoch}"):
+        RCMixup([0.0, 1.0], 1.0, rate=0.5, warm_up=3).start_epoch(epoch, lambda: torch.zeros(2))
+
+
 # --- In the bench -----------------------------------------------------------------------------------------------------
 
 

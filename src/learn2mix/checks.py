@@ -7,6 +7,9 @@ import operator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+
 
 def brief(value: object, limit: int = 80) -> str:
     """Show a value in an error message without flooding it.
@@ -73,18 +76,78 @@ def number(name: str, value: Any, allowed: Range, *, integer: bool = False, fix:
 
     Raises:
         TypeError: ``value`` is no number, or no integer where one is asked for.
-        ValueError: it lies outside ``allowed``, or is NaN.
+        ValueError: it lies outside ``allowed``, is NaN, or is an integer too large for a float.
     """
     hint = f"; {fix}" if fix else ""
     kind = "an integer" if integer else "a number"
     try:
-        if isinstance(value, (bool, str)):
+        if isinstance(value, (bool, str, bytes, bytearray)):
             raise TypeError
         checked = operator.index(value) if integer else float(value)
+    except OverflowError:
+        raise ValueError(f"{name} was too large for a float; it must be {kind}, {allowed}{hint}") from None
     except (TypeError, ValueError):
         raise TypeError(
             f"{name} was {brief(value)} ({type(value).__name__}); it must be {kind}, {allowed}{hint}"
         ) from None
     if math.isnan(checked) or checked not in allowed:
+        # the rule in words does not say that an open end leaves infinity out
+        kind = "a finite number" if math.isinf(checked) and math.inf not in allowed else kind
         raise ValueError(f"{name} was {value!r}; it must be {kind}, {allowed}{hint}")
     return checked
+
+
+def tensor(name: str, value: Any, rule: str) -> Tensor:
+    """Return ``value`` if it is a tensor; a list or an array of NumPy's would fail later, or broadcast by other rules.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} was {brief(value)} ({type(value).__name__}); it must be {rule}; pass a tensor: torch.as_tensor({name})"
+        )
+    return value
+
+
+def class_sizes(counts: Any, *, low: float = 0, look: bool = True) -> Tensor:
+    """Return the training examples of each class, once checked.
+
+    Args:
+        counts: Sequence, array or tensor of numbers above 0, (k,).
+        low: What they must be at least, besides.
+        look: False leaves the values of a tensor on an accelerator unchecked, for a look at them would halt it. What
+            lies on the host is always checked.
+
+    Returns:
+        (k,), float64 (float32 where a device has no float64), where ``counts`` lay.
+
+    Raises:
+        TypeError: They are no numbers.
+        ValueError: They are not in a row, one is not finite, not above 0 or below ``low``, or there are none.
+    """
+    rule = f"it must hold the number of training examples of each class, {f'at least {low:g}' if low else 'above 0'}"
+    try:
+        given = counts if isinstance(counts, Tensor) else torch.as_tensor(counts, dtype=torch.float64, device="cpu")
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"counts was {brief(counts)}; {rule}; give a list or tensor of numbers") from None
+    sizes = given.detach().to(torch.float32 if given.device.type == "mps" else torch.float64)
+    looked_at = look or sizes.device.type == "cpu"
+    in_a_row = sizes.ndim == 1 and len(sizes) > 0
+    if not in_a_row or (looked_at and not ((sizes > 0) & (sizes >= low) & sizes.isfinite()).all()):
+        shown = brief(sizes.tolist()) if looked_at else f"of shape {tuple(sizes.shape)}"
+        raise ValueError(f"counts was {shown}; {rule}; {_likely_fix(sizes, low) if looked_at and in_a_row else _FIX}")
+    return sizes
+
+
+_FIX = "merge or drop a class without examples"
+
+
+def _likely_fix(sizes: Tensor, low: float) -> str:
+    """Guess what was given in place of counts, (k,) with k above 0."""
+    if low and (sizes >= 0).all() and abs(float(sizes.sum()) - 1) < 1e-3:
+        return "these sum to 1, as shares do: give how many examples each class has"
+    whole = bool((sizes >= 0).all()) and bool((sizes == sizes.floor()).all())
+    if whole and float(sizes.max()) < len(sizes):  # as labels are of which there are more than classes
+        return f"{_FIX}; or are these labels? Then give torch.bincount(labels)"
+    return _FIX

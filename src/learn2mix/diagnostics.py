@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learn2mix.checks import brief, whole_number
+from learn2mix.checks import brief, tensor, whole_number
 from learn2mix.hooks import check_side, find_layer, tapped
 
 Floats = NDArray[np.float64]
@@ -92,11 +92,15 @@ class ClassRecorder:
             groups: The groups to tell apart, from 0 to k - 1, (n,), integers; the labels where none are given.
 
         Raises:
-            TypeError: The network gives no tensor of logits, or the layer no tensor of features.
+            TypeError: Labels or groups are no tensor of integers; the network gives no tensor of logits, or the layer none of
+                features.
             ValueError: Labels and groups are not (n,) both, the logits are not (n, ...), the features are not (n, ...) or
                 have no gradient, or the network was not called inside the block.
         """
         groups = labels if groups is None else groups
+        for name, given in (("labels", labels), ("groups", groups)):
+            if tensor(name, given, "a tensor of integers, (n,)").is_floating_point() or given.is_complex():
+                raise TypeError(f"{name} had dtype {given.dtype}; they must be integers, (n,); pass {name}.long()")
         if labels.ndim != 1 or groups.shape != labels.shape:
             raise ValueError(
                 f"labels had shape {tuple(labels.shape)} and groups {tuple(groups.shape)}; both must be (n,), one an example"
@@ -168,11 +172,18 @@ class ClassRecorder:
         """Go on from :meth:`state_dict`.
 
         Raises:
+            TypeError: It is no mapping, or holds no floating tensor.
             ValueError: It holds something else, or was of another number of groups.
         """
         shape = (4, self.num_groups + 1)
-        if set(state) != {"sums"} or tuple(state["sums"].shape) != shape:
-            raise ValueError(
-                f"state was {brief(dict(state))}; it must be what state_dict() of a recorder of {self.num_groups} groups gives"
-            )
-        self._sums = state["sums"].to(self._sums.device, self._sums.dtype, copy=True)
+        rule = f"it must be what state_dict() of a recorder of {self.num_groups} groups gives"
+        if not isinstance(state, Mapping):
+            raise TypeError(f"the state was {brief(state)} ({type(state).__name__}); {rule}")
+        if set(state) != {"sums"}:
+            raise ValueError(f"the state held {brief(list(state))}; {rule}")
+        sums = state["sums"]
+        if not isinstance(sums, Tensor) or not sums.is_floating_point():
+            raise TypeError(f"the state's sums were {brief(sums)}; {rule}")
+        if tuple(sums.shape) != shape:
+            raise ValueError(f"the state's sums had shape {tuple(sums.shape)}, not {shape}; {rule}")
+        self._sums = sums.to(self._sums.device, self._sums.dtype, copy=True)

@@ -3,7 +3,7 @@
 from learn2mix.losses.cdt import CDTLoss, cdt_loss
 from learn2mix.losses.class_balanced import ClassBalancedLoss, class_balanced_loss, effective_number_weights
 from learn2mix.losses.focal import FocalLoss, focal_loss, inverse_frequency_weights
-from learn2mix.losses.ldam import CosineLinear, LDAMLoss, ldam_loss
+from learn2mix.losses.ldam import CosineLinear, LDAMLoss, ldam_loss, with_cosine_classifier
 from learn2mix.losses.logit_adjusted import LogitAdjustedLoss, logit_adjusted_loss
 from learn2mix.losses.vs import VSLoss, vs_loss
 
@@ -23,4 +23,5 @@ __all__ = [
     "ldam_loss",
     "logit_adjusted_loss",
     "vs_loss",
+    "with_cosine_classifier",
 ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from learn2mix.checks import brief
+from learn2mix.checks import tensor
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -22,44 +21,58 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(f"reduction was {reduction!r}; it must be one of {', '.join(map(repr, _REDUCTIONS))}")
 
 
-def check_class_ids(targets: Tensor) -> None:
-    """Refuse targets that are probabilities.
+def check_class_ids(targets: Tensor, logits: Tensor) -> None:
+    """Refuse targets that are not one class id for each place of the logits.
 
     Raises:
-        TypeError: Their dtype is a floating one.
+        TypeError: They are no tensor, or probabilities: their dtype is a floating one.
+        ValueError: Their shape is not that of the logits without the classes.
     """
+    tensor("targets", targets, "a tensor of class ids, one an example")
     if targets.dtype.is_floating_point:
         raise TypeError(f"targets had dtype {targets.dtype}; they must be class ids; pass probabilities.argmax(1)")
+    dim = class_dim(logits)
+    expected = (*logits.shape[:dim], *logits.shape[dim + 1 :])
+    if tuple(targets.shape) != expected:
+        raise ValueError(
+            f"targets had shape {tuple(targets.shape)} for logits of shape {tuple(logits.shape)}; they must be class ids, "
+            f"{expected}: one an example, not one-hot"
+        )
 
 
-def class_sizes(counts: Any, *, low: float = 0, look: bool = True) -> Tensor:
-    """Return the training examples of each class, once checked.
+def widened(logits: Tensor) -> Tensor:
+    """Give logits of a half type in float32, others as they are: what is added to them is not to be rounded before."""
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def cross_entropy(changed: Tensor, targets: Tensor, logits: Tensor, *, ignore_index: int, reduction: str) -> Tensor:
+    """Compute cross-entropy of changed logits in the dtype that that of the logits themselves would have.
 
     Args:
-        counts: Sequence, array or tensor of numbers above 0, (k,).
-        low: What they must be at least, besides.
-        look: False leaves the values of a tensor on an accelerator unchecked, for a look at them would halt it. What
-            lies on the host is always checked.
-
-    Returns:
-        (k,), float64 (float32 where a device has no float64), where ``counts`` lay.
+        changed: Made of ``widened(logits)``.
+        targets: Class ids.
+        logits: As they were given.
+        ignore_index: As in torch.
+        reduction: As in torch.
 
     Raises:
-        TypeError: They are no numbers.
-        ValueError: They are not in a row, one is not finite, not above 0 or below ``low``, or there are none.
+        TypeError: The targets are no class ids.
+        ValueError: They are not one for each place, or the reduction is unknown.
     """
-    rule = f"it must hold the number of training examples of each class, {f'at least {low:g}' if low else 'above 0'}"
+    check_reduction(reduction)
+    check_class_ids(targets, logits)
+    loss = functional.cross_entropy(changed, targets, ignore_index=ignore_index, reduction=reduction)
+    # in an autocast region cross-entropy gives float32
+    return loss if changed.dtype == logits.dtype or _autocasts(logits.device.type) else loss.to(logits.dtype)
+
+
+def _autocasts(device_type: str) -> bool:
     try:
-        given = counts if isinstance(counts, Tensor) else torch.as_tensor(counts, dtype=torch.float64, device="cpu")
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"counts was {brief(counts)}; {rule}; give a list or tensor of numbers") from None
-    sizes = given.to(torch.float32 if given.device.type == "mps" else torch.float64)
-    looked_at = look or sizes.device.type == "cpu"
-    in_a_row = sizes.ndim == 1 and len(sizes) > 0
-    if not in_a_row or (looked_at and not ((sizes > 0) & (sizes >= low) & sizes.isfinite()).all()):
-        shown = brief(sizes.tolist()) if looked_at else f"of shape {tuple(sizes.shape)}"
-        raise ValueError(f"counts was {shown}; {rule}; merge or drop a class without examples")
-    return sizes
+        return torch.is_autocast_enabled(device_type)
+    except TypeError:  # torch before 2.4
+        return torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
+    except RuntimeError:  # a device without autocasting, such as meta
+        return False
 
 
 def class_dim(logits: Tensor) -> int:
@@ -77,7 +90,8 @@ def of_classes(values: Tensor, logits: Tensor) -> Tensor:
     if len(values) != num_classes:
         raise ValueError(
             f"counts was of {len(values)} classes for logits of shape {tuple(logits.shape)}; it must hold "
-            f"{num_classes} numbers above 0, the training examples of each class; give each class of the data one logit"
+            f"{num_classes} numbers above 0, the training examples of each class; give each class of the data one "
+            "logit; if these were labels, give torch.bincount(labels)"
         )
     return values.to(logits.device, non_blocking=True)
 

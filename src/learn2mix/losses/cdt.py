@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-from learn2mix.checks import Range, number
-from learn2mix.losses.base import along_classes, check_reduction, class_sizes
+from learn2mix.checks import Range, class_sizes, number
+from learn2mix.losses.base import along_classes, check_reduction, cross_entropy, widened
 from learn2mix.registry import register
 
 
@@ -48,8 +47,8 @@ def cdt_loss(
         reduction: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a target.
 
     Raises:
-        TypeError: ``gamma`` or a count is no number.
-        ValueError: ``gamma`` is negative, ``reduction`` unknown, or ``counts`` are not k numbers above 0.
+        TypeError: ``gamma`` or a count is no number, or ``targets`` are no tensor of class ids.
+        ValueError: ``gamma`` is negative or infinite, ``reduction`` unknown, or ``counts`` are not k numbers above 0.
 
     Example:
         >>> import torch
@@ -65,14 +64,14 @@ def cdt_loss(
 
 
 def _temperatures(sizes: Tensor, gamma: float) -> Tensor:
-    number("gamma", gamma, Range(0), fix="0.1 to 0.4 is usual")
+    number("gamma", gamma, Range(0, high_open=True), fix="0.1 to 0.4 is usual")
     return (sizes.max() / sizes) ** gamma
 
 
 def _tempered(logits: Tensor, targets: Tensor, temperatures: Tensor, ignore_index: int, reduction: str) -> Tensor:
-    check_reduction(reduction)
-    tempered = logits / along_classes(temperatures, logits)
-    return functional.cross_entropy(tempered, targets, ignore_index=ignore_index, reduction=reduction)
+    wide = widened(logits)
+    tempered = wide / along_classes(temperatures, wide)
+    return cross_entropy(tempered, targets, logits, ignore_index=ignore_index, reduction=reduction)
 
 
 class CDTLoss(nn.Module):

@@ -6,13 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from learn2mix.checks import Range, number
-from learn2mix.losses.base import check_reduction, class_sizes, of_classes
-from learn2mix.losses.focal import focal_loss
+from learn2mix.checks import Range, class_sizes, number
+from learn2mix.losses.base import of_classes
+from learn2mix.losses.focal import check_settings, focal
 from learn2mix.registry import register
 
 _BETA = Range(0, 1, high_open=True)
-_FOCUSING = Range(0)
 
 
 def effective_number_weights(counts: Any, beta: float = 0.9999) -> Tensor:
@@ -84,9 +83,9 @@ def class_balanced_loss(
             weights as in ``torch.nn.functional.cross_entropy``.
 
     Raises:
-        TypeError: ``beta``, ``focusing`` or a count is no number, or ``targets`` are probabilities.
-        ValueError: ``beta`` lies outside [0, 1), ``focusing`` is negative, ``reduction`` unknown, or ``counts`` are not
-            k numbers of at least 1.
+        TypeError: ``beta``, ``focusing`` or a count is no number, or ``targets`` are no tensor of class ids.
+        ValueError: ``beta`` lies outside [0, 1), ``focusing`` is negative or infinite, ``reduction`` unknown, or
+            ``counts`` are not k numbers of at least 1.
 
     Example:
         >>> import torch
@@ -98,6 +97,7 @@ def class_balanced_loss(
         Cui et al., Class-Balanced Loss Based on Effective Number of Samples (arXiv 1901.05555); there the sigmoid form
         is used besides.
     """
+    check_settings(focusing, reduction)
     weight = _weights(class_sizes(counts, low=1, look=False), beta)
     return _weighted(logits, targets, weight, focusing, ignore_index, reduction)
 
@@ -105,8 +105,7 @@ def class_balanced_loss(
 def _weighted(
     logits: Tensor, targets: Tensor, weight: Tensor, focusing: float, ignore_index: int, reduction: str
 ) -> Tensor:
-    weight = of_classes(weight, logits)
-    return focal_loss(logits, targets, weight, focusing=focusing, ignore_index=ignore_index, reduction=reduction)
+    return focal(logits, targets, of_classes(weight, logits), focusing, ignore_index, reduction)
 
 
 class ClassBalancedLoss(nn.Module):
@@ -133,8 +132,7 @@ class ClassBalancedLoss(nn.Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        check_reduction(reduction)
-        number("focusing", focusing, _FOCUSING, fix="0.5 to 2 is usual")
+        check_settings(focusing, reduction)
         self.register_buffer("weight", effective_number_weights(counts, beta))
         self.focusing, self.ignore_index, self.reduction = focusing, ignore_index, reduction
 

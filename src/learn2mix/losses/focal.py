@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from learn2mix.checks import Range, number
-from learn2mix.losses.base import check_class_ids, check_reduction, class_sizes
+from learn2mix.checks import Range, brief, class_sizes, number
+from learn2mix.losses.base import check_class_ids, check_reduction, class_dim
 from learn2mix.registry import register
 
 
@@ -46,7 +46,7 @@ def inverse_frequency_weights(counts: Any) -> Tensor:
 def focal_loss(
     logits: Tensor,
     targets: Tensor,
-    weight: Tensor | None = None,
+    weight: Any = None,
     *,
     focusing: float = 2.0,
     ignore_index: int = -100,
@@ -61,15 +61,17 @@ def focal_loss(
     Args:
         logits: (n, k) or (n, k, ...); or (k,) for one example.
         targets: Class ids from 0 to k - 1, (n,) or (n, ...); or ().
-        weight: 0 or more, (k,); :func:`inverse_frequency_weights` makes it class-balanced. None for all ones.
+        weight: Finite and 0 or more, (k,), a tensor, an array or a list, checked where it lies on the host;
+            :func:`inverse_frequency_weights` makes it class-balanced. None for all ones.
         focusing: 0 (plain cross-entropy) or more.
         ignore_index: Targets with this value cost nothing and do not count in the mean.
         reduction: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a target. The mean is over targets, not over
             weights as in ``torch.nn.functional.cross_entropy``: the weights already average to 1 over classes.
 
     Raises:
-        TypeError: ``focusing`` is no number, or ``targets`` are probabilities.
-        ValueError: ``focusing`` is negative, ``reduction`` unknown, or ``weight`` has another shape than (k,).
+        TypeError: ``focusing`` or a weight is no number, or ``targets`` are no tensor of class ids.
+        ValueError: ``focusing`` is negative or infinite, ``reduction`` unknown, a weight negative or not finite, or
+            ``weight`` has another shape than (k,).
 
     Example:
         >>> logits = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
@@ -79,10 +81,43 @@ def focal_loss(
     Reference:
         Lin et al., Focal Loss for Dense Object Detection (arXiv 1708.02002), Eq. 5; softmax form.
     """
-    number("focusing", focusing, Range(0), fix="2 is usual")
+    check_settings(focusing, reduction)
+    return focal(logits, targets, class_weight(weight), focusing, ignore_index, reduction)
+
+
+def check_settings(focusing: float, reduction: str) -> None:
+    """Refuse what :func:`focal_loss` refuses of its settings."""
+    number("focusing", focusing, Range(0, high_open=True), fix="0.5 to 2 is usual")
     check_reduction(reduction)
-    check_class_ids(targets)
-    num_classes = logits.shape[min(1, logits.ndim - 1)]
+
+
+def class_weight(weight: Any) -> Tensor | None:
+    """Return class weights as a tensor, once checked; a look at what lies on an accelerator would halt it.
+
+    Raises:
+        TypeError: They are no numbers.
+        ValueError: They are not in a row, or (on the host) one is negative or not finite.
+    """
+    if weight is None:
+        return None
+    rule = "it must hold one weight a class, finite and 0 or more"
+    try:
+        given = weight if isinstance(weight, Tensor) else torch.as_tensor(weight, dtype=torch.float32, device="cpu")
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"weight was {brief(weight)}; {rule}; give a tensor or list of numbers") from None
+    if given.ndim != 1:
+        raise ValueError(f"weight had shape {tuple(given.shape)}; {rule}, (k,)")
+    if given.device.type == "cpu" and not ((given >= 0) & given.isfinite()).all():
+        raise ValueError(f"weight was {brief(given.tolist())}; {rule}; inverse_frequency_weights(counts) makes some")
+    return given
+
+
+def focal(
+    logits: Tensor, targets: Tensor, weight: Tensor | None, focusing: float, ignore_index: int, reduction: str
+) -> Tensor:
+    """Compute :func:`focal_loss` with settings and weights that were checked before."""
+    check_class_ids(targets, logits)
+    num_classes = logits.shape[class_dim(logits)]
     if weight is not None and tuple(weight.shape) != (num_classes,):
         raise ValueError(
             f"weight had shape {tuple(weight.shape)} for logits of shape {tuple(logits.shape)}; it must be "
@@ -101,7 +136,7 @@ def focal_loss(
 
 
 class FocalLoss(nn.Module):
-    """:func:`focal_loss` as a module; takes the same settings.
+    """:func:`focal_loss` as a module; takes the same settings, which are checked once, here.
 
     Example:
         >>> loss = FocalLoss(inverse_frequency_weights([30, 10]), focusing=0.0)
@@ -110,20 +145,14 @@ class FocalLoss(nn.Module):
     """
 
     def __init__(
-        self, weight: Tensor | None = None, *, focusing: float = 2.0, ignore_index: int = -100, reduction: str = "mean"
+        self, weight: Any = None, *, focusing: float = 2.0, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
         super().__init__()
         self.weight: Tensor | None
-        self.register_buffer("weight", weight)
+        check_settings(focusing, reduction)
+        self.register_buffer("weight", class_weight(weight))
         self.focusing, self.ignore_index, self.reduction = focusing, ignore_index, reduction
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See :func:`focal_loss`."""
-        return focal_loss(
-            logits,
-            targets,
-            self.weight,
-            focusing=self.focusing,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-        )
+        return focal(logits, targets, self.weight, self.focusing, self.ignore_index, self.reduction)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from learn2mix.checks import Range, number
-from learn2mix.losses.base import along_classes, check_class_ids, check_reduction, class_dim, class_sizes
+from learn2mix.checks import Range, class_sizes, number
+from learn2mix.losses.base import along_classes, check_class_ids, check_reduction, class_dim, cross_entropy, widened
 from learn2mix.registry import register
 
 
@@ -51,9 +51,9 @@ def ldam_loss(
         reduction: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a target.
 
     Raises:
-        TypeError: ``margin``, ``scale`` or a count is no number, or ``targets`` are probabilities.
-        ValueError: ``margin`` is negative, ``scale`` not above 0, ``reduction`` unknown, or ``counts`` are not k numbers
-            above 0.
+        TypeError: ``margin``, ``scale`` or a count is no number, or ``targets`` are no tensor of class ids.
+        ValueError: ``margin`` is negative, ``scale`` not above 0, one of them infinite, ``targets`` not one a place of
+            the logits, ``reduction`` unknown, or ``counts`` are not k numbers above 0.
 
     Example:
         >>> logits, targets = torch.tensor([[4.0, 4.0]] * 2), torch.tensor([0, 1])
@@ -69,18 +69,18 @@ def ldam_loss(
 
 def _margins(sizes: Tensor, margin: float, scale: float) -> Tensor:
     """Give what is taken off the target's logit, (k,)."""
-    number("margin", margin, Range(0), fix="0.5 is usual")
-    number("scale", scale, Range(0, low_open=True), fix="30 is usual")
+    number("margin", margin, Range(0, high_open=True), fix="0.5 is usual")
+    number("scale", scale, Range(0, low_open=True, high_open=True), fix="30 is usual")
     return scale * margin * (sizes.min() / sizes) ** 0.25
 
 
 def _with_margins(logits: Tensor, targets: Tensor, margins: Tensor, ignore_index: int, reduction: str) -> Tensor:
-    check_reduction(reduction)
-    check_class_ids(targets)
-    margins = along_classes(margins, logits)
+    check_class_ids(targets, logits)
+    wide = widened(logits)
+    margins = along_classes(margins, wide)
     classes = torch.arange(len(margins), device=logits.device).view(margins.shape)
-    lowered = logits - margins * (targets.unsqueeze(class_dim(logits)) == classes)
-    return functional.cross_entropy(lowered, targets, ignore_index=ignore_index, reduction=reduction)
+    lowered = wide - margins * (targets.unsqueeze(class_dim(logits)) == classes)
+    return cross_entropy(lowered, targets, logits, ignore_index=ignore_index, reduction=reduction)
 
 
 class LDAMLoss(nn.Module):
@@ -130,7 +130,7 @@ class CosineLinear(nn.Linear):
 
     Raises:
         TypeError: ``scale`` is no number.
-        ValueError: ``scale`` is not above 0.
+        ValueError: ``scale`` is not above 0, or infinite.
 
     Example:
         >>> head = CosineLinear(2, 3, scale=10)
@@ -149,7 +149,7 @@ class CosineLinear(nn.Linear):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(in_features, out_features, bias=False, device=device, dtype=dtype)
-        self.scale = number("scale", scale, Range(0, low_open=True), fix="30 is usual")
+        self.scale = number("scale", scale, Range(0, low_open=True, high_open=True), fix="30 is usual")
 
     @classmethod
     def from_linear(cls, linear: nn.Linear, *, scale: float = 30.0) -> CosineLinear:
@@ -168,5 +168,40 @@ class CosineLinear(nn.Linear):
 
 
 def _directions(vectors: Tensor) -> Tensor:
-    # the usual bound of 1e-12 is 0 in float16, and the gradient by a vector of zeros would be too large for it
-    return functional.normalize(vectors, dim=-1, eps=torch.finfo(vectors.dtype).eps)
+    # In float32, for in float16 a length above 65504 is infinite. The usual bound of 1e-12 is 0 in float16, and the
+    # gradient by a vector of zeros would be too large for it.
+    return functional.normalize(widened(vectors), dim=-1, eps=torch.finfo(vectors.dtype).eps).to(vectors.dtype)
+
+
+def with_cosine_classifier(network: nn.Module, num_classes: int, *, scale: float = 30.0) -> nn.Module:
+    """Replace a network's last linear layer by a :class:`CosineLinear` that starts from its weights.
+
+    Call it before the optimiser is made: the weights are new ones.
+
+    Args:
+        network: Changed in place.
+        num_classes: The number of classes k, to see that the layer is the classifier.
+        scale: What the cosines are multiplied by, above 0; give the loss the same.
+
+    Returns:
+        The network.
+
+    Raises:
+        TypeError: ``scale`` is no number.
+        ValueError: ``scale`` is not above 0, or infinite; the network has no linear layer within it, or the last one does
+            not give k numbers.
+
+    Example:
+        >>> with_cosine_classifier(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), 3)[2]
+        CosineLinear(in_features=5, out_features=3, bias=False, scale=30.0)
+    """
+    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    name, last = linear[-1] if linear else ("", None)
+    if not name or last is None or last.out_features != num_classes:
+        raise ValueError(
+            f"the network's last linear layer is {last}; for a cosine classifier it must be a part of the network and "
+            f"give {num_classes} numbers, one a class; LDAM needs another network"
+        )
+    parent, _, place = name.rpartition(".")
+    setattr(network.get_submodule(parent), place, CosineLinear.from_linear(last, scale=scale))
+    return network

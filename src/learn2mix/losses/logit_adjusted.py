@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-from learn2mix.checks import Range, number
-from learn2mix.losses.base import along_classes, check_reduction, class_sizes
+from learn2mix.checks import Range, class_sizes, number
+from learn2mix.losses.base import along_classes, check_reduction, cross_entropy, widened
 from learn2mix.registry import register
 
 
@@ -44,8 +43,8 @@ def logit_adjusted_loss(
         reduction: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a target.
 
     Raises:
-        TypeError: ``strength`` or a count is no number.
-        ValueError: ``strength`` is negative, ``reduction`` unknown, or ``counts`` are not k numbers above 0.
+        TypeError: ``strength`` or a count is no number, or ``targets`` are no tensor of class ids.
+        ValueError: ``strength`` is negative or infinite, ``reduction`` unknown, or ``counts`` are not k numbers above 0.
 
     Example:
         >>> import torch
@@ -59,14 +58,14 @@ def logit_adjusted_loss(
 
 
 def _shift(sizes: Tensor, strength: float) -> Tensor:
-    number("strength", strength, Range(0), fix="1 is usual")
+    number("strength", strength, Range(0, high_open=True), fix="1 is usual")
     return strength * (sizes / sizes.sum()).log()
 
 
 def _shifted(logits: Tensor, targets: Tensor, shift: Tensor, ignore_index: int, reduction: str) -> Tensor:
-    check_reduction(reduction)
-    adjusted = logits + along_classes(shift, logits)
-    return functional.cross_entropy(adjusted, targets, ignore_index=ignore_index, reduction=reduction)
+    wide = widened(logits)
+    adjusted = wide + along_classes(shift, wide)
+    return cross_entropy(adjusted, targets, logits, ignore_index=ignore_index, reduction=reduction)
 
 
 class LogitAdjustedLoss(nn.Module):

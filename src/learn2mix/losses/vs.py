@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-from learn2mix.checks import Range, number
-from learn2mix.losses.base import along_classes, check_reduction, class_sizes
+from learn2mix.checks import Range, class_sizes, number
+from learn2mix.losses.base import along_classes, check_reduction, cross_entropy, widened
 from learn2mix.registry import register
 
 
@@ -47,8 +46,9 @@ def vs_loss(
         reduction: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a target.
 
     Raises:
-        TypeError: ``gamma``, ``strength`` or a count is no number.
-        ValueError: ``gamma`` or ``strength`` is negative, ``reduction`` unknown, or ``counts`` are not k numbers above 0.
+        TypeError: ``gamma``, ``strength`` or a count is no number, or ``targets`` are no tensor of class ids.
+        ValueError: ``gamma`` or ``strength`` is negative or infinite, ``reduction`` unknown, or ``counts`` are not k
+            numbers above 0.
 
     Example:
         >>> import torch
@@ -64,19 +64,18 @@ def vs_loss(
 
 
 def _scaling(sizes: Tensor, gamma: float, strength: float) -> tuple[Tensor, Tensor]:
-    number("gamma", gamma, Range(0), fix="0.1 to 0.3 is usual")
-    number("strength", strength, Range(0), fix="1 is usual")
+    number("gamma", gamma, Range(0, high_open=True), fix="0.1 to 0.3 is usual")
+    number("strength", strength, Range(0, high_open=True), fix="1 is usual")
     return (sizes.max() / sizes) ** gamma, strength * (sizes / sizes.sum()).log()
 
 
 def _scaled(
     logits: Tensor, targets: Tensor, scaling: tuple[Tensor, Tensor], ignore_index: int, reduction: str
 ) -> Tensor:
-    check_reduction(reduction)
-    temperatures, shift = (along_classes(values, logits) for values in scaling)
-    return functional.cross_entropy(
-        logits / temperatures + shift, targets, ignore_index=ignore_index, reduction=reduction
-    )
+    wide = widened(logits)
+    temperatures, shift = (along_classes(values, wide) for values in scaling)
+    scaled = wide / temperatures + shift
+    return cross_entropy(scaled, targets, logits, ignore_index=ignore_index, reduction=reduction)
 
 
 class VSLoss(nn.Module):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from learn2mix.checks import Range, brief
+from learn2mix.checks import Range, brief, tensor
 from learn2mix.policies.base import Floats, Parameters, State, check_losses, parameter
 from learn2mix.policies.logarithms import log_normalised
 from learn2mix.registry import register
@@ -34,6 +34,8 @@ def excess(losses: Tensor, reference: Tensor) -> Tensor:
     >>> excess(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 2.0]))
     tensor([1., 0.])
     """
+    for name, given in (("losses", losses), ("reference", reference)):
+        tensor(name, given, "a tensor of losses")
     if losses.shape != reference.shape:
         raise ValueError(
             f"losses had shape {tuple(losses.shape)} and reference {tuple(reference.shape)}; they must agree, the losses of "

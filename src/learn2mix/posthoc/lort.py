@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
 from learn2mix.checks import Range, number
-from learn2mix.losses.base import check_reduction
+from learn2mix.losses.base import check_class_ids, check_reduction
 from learn2mix.registry import register
 
 
@@ -39,7 +40,7 @@ def retargeted_cross_entropy(
         reduction: ``"mean"``, ``"sum"``, or ``"none"`` for one loss a target.
 
     Raises:
-        TypeError: ``smoothing`` is no number.
+        TypeError: ``smoothing`` is no number, or ``targets`` are no tensor of class ids.
         ValueError: ``smoothing`` is out of range, or ``reduction`` unknown.
 
     Example:
@@ -53,6 +54,7 @@ def retargeted_cross_entropy(
     """
     number("smoothing", smoothing, Range(0, 1, high_open=True), fix="its authors have 0.98")
     check_reduction(reduction)
+    check_class_ids(targets, logits)
     return functional.cross_entropy(
         logits, targets, label_smoothing=smoothing, ignore_index=ignore_index, reduction=reduction
     )
@@ -115,7 +117,12 @@ def head_of(model: nn.Module) -> nn.Module:
         >>> head_of(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2), nn.Flatten()))
         Linear(in_features=3, out_features=2, bias=True)
     """
-    layers = [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))]
+    layers: list[nn.Module] = [
+        module
+        for name, module in model.named_modules()
+        if "parametrizations" not in name.split(".")  # what a parametrised layer keeps its weights in is no layer
+        and (parametrize.is_parametrized(module) or any(True for _ in module.parameters(recurse=False)))
+    ]
     if not layers:
         raise ValueError(f"model was {type(model).__name__}, which has no weights; it must have a layer to train")
     return layers[-1]

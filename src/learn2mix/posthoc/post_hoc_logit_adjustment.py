@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from learn2mix.checks import Range, number
-from learn2mix.losses.base import along_classes, class_sizes
+from learn2mix.checks import Range, class_sizes, number
+from learn2mix.losses.base import along_classes, widened
 from learn2mix.registry import register
 
 
@@ -37,7 +37,7 @@ def adjust_logits(logits: Tensor, counts: Any, *, strength: float = 1.0) -> Tens
 
     Raises:
         TypeError: ``strength`` or a count is no number.
-        ValueError: ``strength`` is negative, or ``counts`` are not k finite numbers above 0.
+        ValueError: ``strength`` is negative or infinite, or ``counts`` are not k finite numbers above 0.
 
     Example:
         >>> import torch
@@ -47,18 +47,24 @@ def adjust_logits(logits: Tensor, counts: Any, *, strength: float = 1.0) -> Tens
     Reference:
         Menon et al., Long-Tail Learning via Logit Adjustment (arXiv 2007.07314), its post-hoc form.
     """
-    return logits - along_classes(_shift(class_sizes(counts, look=False), strength), logits)
+    return _less(logits, _shift(class_sizes(counts, look=False), strength))
 
 
 def _shift(sizes: Tensor, strength: float) -> Tensor:
-    number("strength", strength, Range(0), fix="1 is usual")
+    number("strength", strength, Range(0, high_open=True), fix="1 is usual")
     return strength * (sizes / sizes.sum()).log()
+
+
+def _less(logits: Tensor, shift: Tensor) -> Tensor:
+    wide = widened(logits)
+    return (wide - along_classes(shift, wide)).to(logits.dtype)
 
 
 class LogitAdjusted(nn.Module):
     """A network whose logits are adjusted in evaluation mode, and only there; see :func:`adjust_logits`.
 
-    In training mode it is the network itself, so that it can be put around one before or after training.
+    In training mode it is the network itself, so that it can be put around one before or after training. It starts in the
+    mode that the network is in.
 
     Args:
         model: Gives logits, (n, k) or (n, k, ...).
@@ -67,8 +73,8 @@ class LogitAdjusted(nn.Module):
 
     Raises:
         TypeError: ``strength`` or a count is no number.
-        ValueError: ``strength`` is negative, or ``counts`` are not finite numbers above 0; when logits come, there are not
-            as many counts as classes.
+        ValueError: ``strength`` is negative or infinite, or ``counts`` are not finite numbers above 0; when logits come, there
+            are not as many counts as classes.
 
     Example:
         >>> import torch
@@ -84,8 +90,9 @@ class LogitAdjusted(nn.Module):
         self.model = model
         # not the counts: in half precision those above 65504 would be infinite
         self.register_buffer("shift", _shift(class_sizes(counts), strength).float())
+        self.train(model.training)
 
     def forward(self, *inputs: Any, **options: Any) -> Tensor:
         """Pass the inputs on; adjust the logits that come back, in evaluation mode."""
         logits: Tensor = self.model(*inputs, **options)
-        return logits if self.training else logits - along_classes(self.shift, logits)
+        return logits if self.training else _less(logits, self.shift)

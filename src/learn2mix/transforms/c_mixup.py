@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from learn2mix.checks import Range, brief, number
 from learn2mix.groups import check_indices
 from learn2mix.registry import register
-from learn2mix.transforms.mixup import Draws, Mixed, check_alpha, mix
+from learn2mix.transforms.mixup import Draws, Mixed, check_alpha, check_keys, mix
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -77,7 +78,13 @@ class CMixup:
         self.bandwidth = float(number("bandwidth", bandwidth, allowed, fix="it is in the units of the targets"))
         self.alpha = check_alpha(alpha)
         self._labels = _in_bandwidths(targets, self.bandwidth)
-        self._draws = Draws(seed)
+        self._draws = Draws(
+            seed,
+            transform=type(self).__name__,
+            alpha=self.alpha,
+            bandwidth=self.bandwidth,
+            targets=f"{self._labels.shape} {hashlib.sha256(np.ascontiguousarray(self._labels).data).hexdigest()}",
+        )
         self.restrict(None)
 
     @property
@@ -142,33 +149,33 @@ class CMixup:
         return mix(x, y, partner_x=partner_x, partner_y=partner_y, lam=lam)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position among the draws, the seed, and the rows kept."""
+        """Return the position among the draws, the settings, a hash of the targets, and the rows kept."""
         return {"draws": self._draws.state_dict(), "kept": None if self._is_kept.all() else self.kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a state was taken: the same rows kept, and the draws that followed it.
+        """Go on where a state was taken: the same rows kept, and the draws that followed it. What is refused changes nothing.
 
         Raises:
             TypeError: It is no such state.
-            ValueError: It is no such state, or one of another seed or of a larger training set.
+            ValueError: It is no such state, or one of another seed, alpha, bandwidth or set of targets.
         """
-        if not isinstance(state, Mapping):
-            raise TypeError(
-                f"the state was {brief(state)} ({type(state).__name__}); it must be what state_dict() returned"
-            )
-        if set(state) != {"draws", "kept"}:
-            raise ValueError(f"the state held {brief(list(state))}; it must be what state_dict() returned, whole")
-        self._draws.load_state_dict(state["draws"])
+        check_keys(state, {"draws", "kept"})
+        made = self._draws.position(state["draws"])
         self.restrict(state["kept"])
+        self._draws.made = made
 
 
 def _in_bandwidths(targets: Any, bandwidth: float) -> Floats:
     """Check the labels and measure them in bandwidths: (N, d)."""
     try:
         if isinstance(targets, Tensor):
-            targets = targets.detach().to("cpu", torch.float64)
-        values = np.asarray(targets, dtype=np.float64)
-    except (TypeError, ValueError):
+            targets = targets.detach().cpu()
+            targets = (targets if targets.is_complex() else targets.double()).numpy()
+        given = np.asarray(targets)
+        if given.dtype.kind not in "biufO" or any(isinstance(value, (str, bytes)) for value in _objects(given)):
+            raise TypeError  # float64 would read numbers out of strings, and drop imaginary parts
+        values = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"targets was {brief(targets)}; it must hold numbers, one label an example") from None
     if values.ndim == 0 or not values.size:
         raise ValueError(f"targets had shape {values.shape}; it must be (N,) or (N, ...), one label an example")
@@ -180,6 +187,10 @@ def _in_bandwidths(targets: Any, bandwidth: float) -> Floats:
             "must be finite, also in units of the bandwidth"
         )
     return labels
+
+
+def _objects(values: NDArray[Any]) -> Iterable[Any]:
+    return values.flat if values.dtype == object else ()
 
 
 def _kernel(squares: Floats) -> Floats:

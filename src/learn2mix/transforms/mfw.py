@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from learn2mix.checks import Range, brief, number
+from learn2mix.checks import Range, brief, class_sizes, number
 from learn2mix.hooks import check_side, find_layer, tapped
 from learn2mix.registry import register
-from learn2mix.transforms.mixup import Criterion, Draws
+from learn2mix.transforms.mixup import Criterion, Draws, weigh
 
 Schedule = Callable[[Tensor, float], Tensor]
 """Takes class sizes (k,) and the strength; returns what each class keeps of its own features, lambda, (k,) in [0, 1]."""
@@ -79,22 +79,30 @@ class Weakened:
         # so that no infinity of a partner gets into what is not weakened
         return torch.where(own < 1, mixed, features)
 
-    def loss(self, criterion: Criterion, outputs: Tensor) -> Tensor:
+    def loss(self, criterion: Criterion, outputs: Tensor, weight: Tensor | None = None) -> Tensor:
         """Apply a criterion of outputs and labels to what the network made of the batch, by the label rule.
 
         Args:
             criterion: A loss or a metric an example, (n,).
             outputs: The network's, (n, ...).
+            weight: One an example, floating, (n,), as a selector's factors (:meth:`Mixer.weights_of`): an example's own
+                on the loss against its label, its partner's on that against the partner's.
 
         Returns:
             Against the examples' own labels (``"keep"``), or ``lam_i`` of that and ``1 - lam_i`` of the same against their
             partners' labels (``"mix"``), (n,).
+
+        Raises:
+            TypeError: ``weight`` is no floating tensor.
+            ValueError: It is not (n,), or the criterion is reduced.
         """
-        own = criterion(outputs, self.labels)
+        own = weigh(criterion(outputs, self.labels), weight)
         if self.rule == "keep":
             return own
+        partner_weight = None if weight is None else weight[self.partners.to(weight.device)]
+        other = weigh(criterion(outputs, self.labels[self.partners]), partner_weight)
         kept = self.kept.to(own.dtype)
-        return torch.where(kept < 1, kept * own + (1 - kept) * criterion(outputs, self.labels[self.partners]), own)
+        return torch.where(kept < 1, kept * own + (1 - kept) * other, own)
 
 
 @register(
@@ -182,7 +190,7 @@ class FeatureWeakening:
         self.labels, self.distribution = labels, distribution
         number("strength", strength, Range(0, 1), fix="0 leaves all features as they are")
         self.kept = _kept(counts, schedule, strength)
-        self._draws = Draws(seed)
+        self._draws = Draws(seed, transform=type(self).__name__)
 
     @contextmanager
     def __call__(self, y: Tensor) -> Iterator[Weakened]:
@@ -238,12 +246,7 @@ class FeatureWeakening:
 
 def _kept(counts: Any, schedule: Schedule, strength: float) -> Tensor:
     """Make lambda of the counts, and check both."""
-    sizes = torch.as_tensor(counts, dtype=torch.float64, device="cpu")
-    if sizes.ndim != 1 or not len(sizes) or not ((sizes > 0) & sizes.isfinite()).all():
-        raise ValueError(
-            f"counts was {brief(sizes.tolist())}; it must hold a number above 0 a class, its training examples; merge or drop "
-            "a class without examples"
-        )
+    sizes = class_sizes(counts).cpu().double()
     kept = torch.as_tensor(schedule(sizes, strength), dtype=torch.float64)
     if kept.shape != sizes.shape or not ((kept >= 0) & (kept <= 1)).all():
         raise ValueError(

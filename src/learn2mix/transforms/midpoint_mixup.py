@@ -42,7 +42,7 @@ class MidpointMixup:
     """
 
     def __init__(self, *, seed: int = 0) -> None:
-        self._draws = Draws(seed)
+        self._draws = Draws(seed, transform=type(self).__name__)
 
     def __call__(self, x: Tensor, y: Tensor) -> Mixed:
         """Mix a batch; see :meth:`Mixup.__call__`."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from learn2mix.checks import Range, brief, number, whole_number
+from learn2mix.checks import Range, brief, number, tensor, whole_number
 from learn2mix.registry import register
 from learn2mix.transforms.c_mixup import CMixup
 
@@ -76,10 +76,11 @@ class RCMixup(CMixup):
             The rows to fill the epoch's batches from, ascending, int64, (K,), on the CPU.
 
         Raises:
-            ValueError: There is not one error an example.
+            TypeError: ``epoch`` is no integer, or the errors are no tensor.
+            ValueError: ``epoch`` is negative, or there is not one error an example.
         """
-        if epoch >= self.warm_up:
-            measured = errors()
+        if whole_number("epoch", epoch) >= self.warm_up:
+            measured = tensor("errors", errors(), "a tensor, one error a training example")
             if tuple(measured.shape) != (len(self._labels),):
                 raise ValueError(
                     f"the errors had shape {tuple(measured.shape)}; they must be ({len(self._labels)},), one a training "
@@ -100,7 +101,7 @@ def kept_after_cleaning(errors: Tensor, rate: float) -> Tensor:
         Rows, ascending, int64, (N - int(rate * N),), on the device of ``errors``.
 
     Raises:
-        TypeError: ``rate`` is no number.
+        TypeError: ``rate`` is no number, or ``errors`` are no tensor.
         ValueError: It lies outside [0, 1), or ``errors`` are not one-dimensional.
 
     Example:
@@ -108,7 +109,7 @@ def kept_after_cleaning(errors: Tensor, rate: float) -> Tensor:
         tensor([0, 2])
     """
     rate = _check_rate(rate)
-    if errors.ndim != 1:
+    if tensor("errors", errors, "a tensor, one squared error an example").ndim != 1:
         raise ValueError(f"errors was {brief(errors)}; it must be (N,), one squared error an example")
     stay = len(errors) - int(rate * len(errors))
     return torch.argsort(errors.detach(), stable=True)[:stay].sort().values

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from torch import nn
-
 from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Role
-from learn2mix.losses import CosineLinear, LDAMLoss
+from learn2mix.losses import LDAMLoss, with_cosine_classifier
 
 
 @add
@@ -42,33 +40,4 @@ class LDAM(Method):
     def prepare(self, job: Job) -> Arm:
         """Take the classes' sizes from the training set."""
         loss = LDAMLoss(job.class_sizes(), margin=self.margin, scale=self.scale, reduction="none").to(job.device)
-        return Arm(loss=loss, wrap=partial(with_cosines, num_classes=job.num_groups, scale=self.scale))
-
-
-def with_cosines(network: nn.Module, *, num_classes: int, scale: float) -> nn.Module:
-    """Replace a network's last linear layer by a cosine classifier that starts from its weights.
-
-    Args:
-        network: Changed in place.
-        num_classes: The number of classes k.
-        scale: What the cosines are multiplied by.
-
-    Returns:
-        The network.
-
-    Raises:
-        ValueError: It has no linear layer within it, or the last one does not give one number a class.
-
-    >>> with_cosines(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), num_classes=3, scale=30.0)[2]
-    CosineLinear(in_features=5, out_features=3, bias=False, scale=30.0)
-    """
-    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    name, last = linear[-1] if linear else ("", None)
-    if not name or last is None or last.out_features != num_classes:
-        raise ValueError(
-            f"the network's last linear layer is {last}; for a cosine classifier it must be a part of the network and "
-            f"give {num_classes} numbers, one a class; LDAM needs another network"
-        )
-    parent, _, place = name.rpartition(".")
-    setattr(network.get_submodule(parent), place, CosineLinear.from_linear(last, scale=scale))
-    return network
+        return Arm(loss=loss, wrap=partial(with_cosine_classifier, num_classes=job.num_groups, scale=self.scale))
