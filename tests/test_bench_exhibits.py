@@ -371,6 +371,14 @@ def test_the_time_to_the_papers_accuracies_by_hand():
     assert block.notes[-1] == "No run is stored of: imdb."
 
 
+def test_several_methods_at_once_are_reproduced_and_found_again(tmp_path):
+    one = Exhibit("one", "One", (Panel("digits"),), views.with_cost, of_paper=False)
+    how = {"folder": tmp_path, "methods": ["learn2mix+focal"], "seeds": 1}
+    done = reproduce(one, **how, fraction=0.02, workers=1)
+    assert [run.settings["method"] for run in done.runs] == ["learn2mix+focal"]
+    assert [run.key for run in reproduce(one, **how, stored_only=True).runs] == [done.runs[0].key]
+
+
 def test_of_a_panel_that_names_its_methods_only_those_are_taken(made):
     folder, _ = made
     found = reproduce(SMALL, folder=folder, methods=["classical"], seeds=1, stored_only=True)
