@@ -188,3 +188,12 @@ def step_together(mixers):
             mixer.step(reduce=listen)
     for mixer in mixers:
         mixer.step(reduce=lambda sums: np.sum(heard, axis=0))
+
+
+def states_of(policy, prior, epochs, counts=None):
+    """Give the states after each update, the start included."""
+    states = [policy.init(np.array(prior, dtype=np.float64))]
+    for number, losses in enumerate(epochs):
+        seen = np.ones(len(prior)) if counts is None else np.array(counts[number])
+        states.append(policy.update(states[-1], np.array(losses, dtype=np.float64), counts=seen))
+    return states

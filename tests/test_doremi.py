@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from bench_toys import arm_of, toy, toy_data, toy_job
-from harness import Training, assert_resumes, small_mixer
+from harness import Training, assert_resumes, small_mixer, states_of
 from learn2mix import Mixer
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.methods.base import MixerFeed
@@ -20,15 +20,6 @@ from learn2mix.bench.runner import make_ready
 from learn2mix.bench.training import Arm, Batch
 from learn2mix.policies import Doremi, Static
 from learn2mix.policies.doremi import excess
-
-
-def states_of(policy, prior, epochs, counts=None):
-    """Give the states after each update, the start included."""
-    states = [policy.init(np.array(prior, dtype=np.float64))]
-    for number, losses in enumerate(epochs):
-        seen = np.ones(len(prior)) if counts is None else np.array(counts[number])
-        states.append(policy.update(states[-1], np.array(losses, dtype=np.float64), counts=seen))
-    return states
 
 
 def weights_of(*arguments):

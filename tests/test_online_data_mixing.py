@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_toys import SIZES, arm_of, of_groups, toy, toy_job
-from harness import Training, assert_resumes, small_mixer
+from harness import Training, assert_resumes, small_mixer, states_of
 from learn2mix import Mixer
 from learn2mix.bench.methods.online_data_mixing import OnlineDataMixing as OnlineDataMixingMethod
 from learn2mix.policies import OnlineDataMixing
@@ -20,15 +20,6 @@ EPOCHS = st.lists(
     min_size=1,
     max_size=12,
 )
-
-
-def states_of(policy, prior, epochs, counts=None):
-    """Give the states after each update, the start included."""
-    states = [policy.init(np.array(prior, dtype=np.float64))]
-    for number, losses in enumerate(epochs):
-        seen = np.ones(len(prior)) if counts is None else np.array(counts[number])
-        states.append(policy.update(states[-1], np.array(losses, dtype=np.float64), counts=seen))
-    return states
 
 
 def proportions_of(*arguments):
