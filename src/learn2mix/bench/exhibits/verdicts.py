@@ -11,11 +11,10 @@ from learn2mix.bench.analysis.figures import Arm, TaskSummary
 from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, verdict
-from learn2mix.bench.analysis.wording import NONE, Block, Column, Scale, capital, scale_of
+from learn2mix.bench.analysis.wording import NONE, Block, Column, Scale, capital, scale_of, with_unit
 from learn2mix.bench.exhibits.base import Exhibit, Shown
 
 _PRIMARY, _WORST = QUANTITIES[0], QUANTITIES[1]
-POOR = " \u2020"  # dagger
 
 
 @dataclass(frozen=True)
@@ -23,34 +22,30 @@ class _Cost:
     """A way to hold two methods to the same cost.
 
     Args:
-        title: What it is called.
-        short: The same in a table's heading.
+        title: What it is called, as a heading.
         axis: What is counted, one of :data:`learn2mix.bench.analysis.figures.AXES`.
         prepared: Whether preparation counts.
         quantity: What is compared.
     """
 
     title: str
-    short: str
     axis: str
     prepared: bool
     quantity: Quantity
 
 
 _COSTS = (
-    _Cost("The test metric after equally many epochs", "by epoch", "epochs", False, _PRIMARY),
-    _Cost("The worst group after equally many epochs", "worst group, by epoch", "epochs", False, _WORST),
-    _Cost(
-        "The test metric after equally many examples, forward and backward", "by example", "examples", False, _PRIMARY
-    ),
-    _Cost("The test metric after equally many seconds, preparation left out", "by second", "seconds", False, _PRIMARY),
-    _Cost(
-        "The test metric after equally many seconds, preparation counted",
-        "by second, prepared",
-        "seconds",
-        True,
-        _PRIMARY,
-    ),
+    _Cost("By epoch", "epochs", False, _PRIMARY),
+    _Cost("Worst group, by epoch", "epochs", False, _WORST),
+    _Cost("By example", "examples", False, _PRIMARY),
+    _Cost("By second", "seconds", False, _PRIMARY),
+    _Cost("By second, prepared", "seconds", True, _PRIMARY),
+)
+_HOW = (
+    f"{capital(FOCUS)} less each method, mean over seeds; below zero {FOCUS} is better. A method's verdicts take Holm's "
+    "adjustment over its tasks, and undecided does not mean equal. Both are read where the cheaper of the two ends: after as "
+    "many epochs, examples (forward and backward) or seconds, with the seconds of preparation left out or counted. "
+    "Worst group is that of the group with the largest error; the other columns are the test metric."
 )
 
 
@@ -87,14 +82,14 @@ def at_equal_cost(
 
 
 def verdicts(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
-    """Make a table for each way to count: tasks by methods, with learn2mix less the method and what that says."""
+    """Count on how many tasks learn2mix is better than each method; then show the differences, a table a task."""
     there = [(one, one.summary) for one in shown if one.summary is not None and one.summary.row(FOCUS) is not None]
     methods = list(dict.fromkeys(arm.method for _, task in there for arm in task.arms if arm.method != FOCUS))
     methods.sort(key=lambda method: (method != REFERENCE, method))
     if not there:
         return [Block(exhibit.title, (), ("no run is stored",))]
     judged = {cost: _judge(cost, there, methods) for cost in _COSTS}
-    return [_count(judged, there, methods), *(_table(cost, judged[cost], there, methods) for cost in _COSTS)]
+    return [_count(judged, there, methods), *(_table(i, judged, there, methods) for i in range(len(there)))]
 
 
 Judged = dict[tuple[int, str], tuple[Estimate | None, str]]
@@ -128,42 +123,36 @@ def _count(judged: dict[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], 
             said = [cells[i, method][1] for i in counted]
             counts = [f"{said.count(word)} {word}" for word in ("better", "worse", "undecided") if word in said]
             texts.append(", ".join(counts) or NONE)
-        columns.append(Column(capital(cost.short), tuple(texts), numeric=False))
+        columns.append(Column(cost.title, tuple(texts), numeric=False))
     left_out = [_named(one) for one, task in there if _poor(task)]
     notes = [
-        f"Of {len(counted)} tasks ({', '.join(_named(there[i][0]) for i in counted)}), those with runs of both. Undecided does "
-        "not mean equal."
+        f"Of {len(counted)} tasks ({', '.join(_named(there[i][0]) for i in counted)}), those with runs of both.",
+        _HOW,
     ]
     if left_out:
         notes.append(f"Not counted, as every method ends worse than a constant prediction: {', '.join(left_out)}.")
     return Block(f"Tasks on which {FOCUS} is better, worse or undecided", tuple(columns), tuple(notes))
 
 
-def _table(cost: _Cost, judged: Judged, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
-    rows = [i for i in range(len(there)) if any(judged[i, method][0] is not None for method in methods)]
-    tasks = [there[i][1] for i in rows]
+def _table(
+    index: int, judged: dict[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]
+) -> Block:
+    """Show one task: a row a method, a column for each way to count."""
+    one, task = there[index]
+    scale = scale_of(task)
+    rows = [name for name in methods if any(cells[index, name][0] is not None for cells in judged.values())]
+    epochs = [judged[_COSTS[0]][index, name][0] for name in rows]
     columns = [
-        Column("Task", tuple(_named(there[i][0]) + (POOR if _poor(there[i][1]) else "") for i in rows), numeric=False),
-        Column("n", tuple(str(max(row.n for row in task.rows)) for task in tasks)),
+        Column(f"{capital(FOCUS)} less", tuple(rows), numeric=False),
+        Column("n", tuple(NONE if found is None else str(found.n) for found in epochs)),
     ]
-    for method in methods:
-        cells = [judged[i, method] for i in rows]
-        texts = (
-            NONE if found is None else _cell(found, said, scale_of(task))
-            for (found, said), task in zip(cells, tasks, strict=True)
-        )
-        columns.append(Column(method, tuple(texts)))
-    notes = [
-        f"{capital(FOCUS)} less each method, mean over seeds; below zero {FOCUS} is better. A method's verdicts take Holm's "
-        "adjustment over its tasks. Both are read where the cheaper of the two ends."
-    ]
-    if any(map(_poor, tasks)):
-        notes.append(
-            f"{POOR.strip()} Every method ends worse than a constant prediction: it tells how fast a bias moves."
-        )
-    return Block(
-        cost.title, tuple(columns) if rows else (), tuple(notes) if rows else ("Step times were not measured.",)
+    for cost, cells in judged.items():
+        texts = (_cell(*cells[index, name], scale) for name in rows)
+        columns.append(Column(with_unit(cost.title, scale.step.strip()), tuple(texts)))
+    notes = (
+        ["Every method ends worse than a constant prediction: this tells how fast a bias moves."] if _poor(task) else []
     )
+    return Block(_named(one), tuple(columns) if rows else (), tuple(notes))
 
 
 def _difference(task: TaskSummary, method: str, cost: _Cost) -> Estimate | None:
@@ -177,7 +166,9 @@ def _named(one: Shown) -> str:
     return one.panel.title if one.fraction == 1 else f"{one.panel.title} ({one.fraction:.2g}E)"
 
 
-def _cell(found: Estimate, said: str, scale: Scale) -> str:
+def _cell(found: Estimate | None, said: str, scale: Scale) -> str:
+    if found is None:
+        return NONE
     bounds = (
         "" if found.low is None or found.high is None else f" ({scale.between(found.low, found.high, signed=True)})"
     )
