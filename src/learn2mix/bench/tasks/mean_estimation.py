@@ -19,11 +19,16 @@ _DISTRIBUTIONS = ("normal", "exponential", "chi-squared", "uniform")
 
 
 def load(data_dir: str | os.PathLike[str] | None = None, progress: Progress = quiet) -> Data:
-    """Draw 2000 rows a distribution, (8000, 10), with their means as targets; always the same rows.
+    """Draw the rows that every run of the task splits by its seed; always the same."""
+    return draw(0)
 
-    A run splits them by its seed: 1000 of each for testing, and of the rest 1000, 1000, 800 and 200 for training.
+
+def draw(seed: int) -> Data:
+    """Draw 2000 rows a distribution, (8000, 10), with their means as targets.
+
+    A run splits them: 1000 of each for testing, and of the rest 1000, 1000, 800 and 200 for training.
     """
-    generator = np.random.Generator(np.random.Philox(0))
+    generator = np.random.Generator(np.random.Philox(seed))
     uniform = generator.random((4, _ROWS))
     low, wide = uniform[:3], 20 + 30 * uniform[3]
     draws = [
