@@ -430,6 +430,41 @@ def check_dark(view):
     view.prefer("light")
 
 
+@needs_browser
+def test_tables_in_browser_are_sorted_by_the_heading_that_is_pressed(tmp_path):
+    """Upwards, downwards, then as they came; what is no figure comes last both ways; the constant stays at the foot."""
+    ends = {"classical": 0.3, "learn2mix": 0.1, "balanced": 0.2, "natural": 1.2}
+    runs = [make_run(m, s, test_metric=[2.0, end + s / 100], metric="mse") for m, end in ends.items() for s in range(2)]
+    write_report(runs, tmp_path / "report.html")
+    table = ".panel[data-value=final] table"
+
+    def order():
+        return view.evaluate(f"[...document.querySelectorAll('{table} tbody th')].map((cell) => cell.textContent)")
+
+    def press(number):
+        click(view, f"{table} thead th:nth-child({number}) button")
+        return order()
+
+    with browser() as view:
+        view.open(tmp_path / "report.html")
+        came = order()
+        rising = ["learn2mix", "balanced", "classical", "natural"]
+        assert press(3) == rising
+        assert view.evaluate(f"document.querySelector('{table} thead th:nth-child(3)').ariaSort") == "ascending"
+        assert press(3) == rising[::-1]
+        assert press(3) == came
+        # differences to classical, of which it has none itself: -0.2, -0.1 and 0.9
+        assert press(4) == ["learn2mix", "balanced", "natural", "classical"]
+        assert press(4) == ["natural", "balanced", "learn2mix", "classical"]
+        assert press(1) == sorted(ends)
+        assert view.evaluate(f"document.querySelectorAll('{table} [aria-sort]').length") == 1
+        view.evaluate(f"document.querySelector('{table} thead th:nth-child(3) button').focus()")
+        view.press(" ")
+        assert order() == rising
+        assert view.evaluate(f"document.querySelector('{table} tfoot th').textContent") == "constant prediction"
+    assert view.problems == []
+
+
 def test_of_many_curves_those_asked_about_and_the_best_are_on_at_first(tmp_path):
     runs = [make_run(name, seed, test_metric=[0.9, 0.1 + i / 100]) for i, name in enumerate(MANY) for seed in range(2)]
     write_report(runs, tmp_path / "many.html")

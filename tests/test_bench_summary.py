@@ -198,6 +198,17 @@ def test_the_headline_has_the_figures_of_the_table():
     assert "learn2mix takes 1 epoch (median; 3 of 3 runs), classical takes 2 epochs" in headline(task)
 
 
+def test_several_settings_of_learn2mix_have_a_line_each():
+    runs = [make_run("classical", s, test_metric=[0.9, 0.5 + s / 10]) for s in range(2)]
+    for rate, end in ((0.1, 0.3), (0.5, 0.2)):
+        settings = {"method_settings": {"mixing_rate": rate}}
+        runs += [make_run("learn2mix", s, test_metric=[0.9, end + s / 9], settings=settings) for s in range(2)]
+    first, second = headline(only_task(runs)).splitlines()
+    assert first.startswith("After 1 epoch, learn2mix (mixing_rate 0.1) ends at 35.56 % test error")
+    assert second.startswith("After 1 epoch, learn2mix (mixing_rate 0.5) ends at 25.56 % test error")
+    assert "To reach" not in first + second
+
+
 def test_a_squared_error_is_not_in_per_cent():
     runs = [
         make_run(m, s, metric="mse", test_metric=[900.0, 12.3456 + s])

@@ -137,20 +137,25 @@ def cost_table(task: TaskSummary) -> list[Column]:
 
 
 def headline(task: TaskSummary) -> str:
-    """Say in a few sentences how the focus compares with the reference, and no more than the intervals bear out."""
+    """Say in a few sentences how the focus compares with the reference, and no more than the intervals bear out.
+
+    Where there are several of it, with other settings, each has a line.
+    """
     theirs, focus = task.row(REFERENCE), [row for row in task.rows if row.method == FOCUS]
     if not focus or theirs is None:
         absent = REFERENCE if focus else FOCUS
         return f"There is no run of {absent} here, so nothing is said of {FOCUS} against {REFERENCE}."
-    return " ".join(_against(ours, theirs, task) for ours in focus)
+    return "\n".join(_against(ours, theirs, task, brief=len(focus) > 1) for ours in focus)
 
 
-def _against(ours: Row, theirs: Row, task: TaskSummary) -> str:
+def _against(ours: Row, theirs: Row, task: TaskSummary, *, brief: bool) -> str:
     if ours.difference is None:
         return f"{ours.name} and {theirs.name} have no seed in common, so they are not compared."
     scale = scale_of(task)
     ends = f"After {task.budget}, {ours.name} ends at {_value(ours, scale)} {scale.noun} and {theirs.name} at "
     ends += f"{_value(theirs, scale)}: {_comparison(ours, scale)}"
+    if brief:
+        return ends
     target = "" if task.target is None else f"{scale.number(task.target)}{scale.unit}"
     sentences = [ends, _others(ours, scale), _speed(ours, theirs, target)]
     return " ".join(sentence for sentence in sentences if sentence)

@@ -185,7 +185,7 @@ def _task(number: int, task: TaskSummary, styles: Styles) -> str:
     content = [
         f'<section class="task" aria-labelledby="title-{number}">',
         f'<h2 id="title-{number}">{escape(task.title)} <small>{escape(_facts(task))}</small></h2>',
-        f'<p class="headline">{escape(headline(task))}</p>',
+        f'<p class="headline">{escape(headline(task)).replace(chr(10), "<br>")}</p>',
         markup.bullets(task.notes),
         "<h3>At the end of the budget</h3>",
         f'<div class="controls">{markup.select(f"quantity-{number}", "Metric", quantities)}</div>',

@@ -86,6 +86,43 @@
     });
   }
 
+  // A table's rows follow the heading that is pressed: upwards, downwards, then as they came. What is no figure comes last.
+  function sortValue(cell) {
+    const text = cell.textContent.trim();
+    if (!cell.classList.contains("number")) return text;
+    const figure = Number.parseFloat(text.replace("\u2212", "-").replace("<", "").replaceAll(",", ""));
+    return Number.isNaN(figure) ? null : figure;
+  }
+  const inOrder = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
+
+  function sortBy(heading) {
+    const body = heading.closest("table").tBodies[0];
+    const column = heading.cellIndex;
+    const order = { none: "ascending", ascending: "descending", descending: "none" }[heading.ariaSort || "none"];
+    for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
+    const rows = [...body.rows].map((row) => ({ row, value: sortValue(row.cells[column]), place: Number(row.dataset.place) }));
+    const sign = order === "descending" ? -1 : 1;
+    rows.sort((a, b) => {
+      if (order === "none" || a.value === b.value) return a.place - b.place;
+      if (a.value === null || b.value === null) return a.value === null ? 1 : -1;
+      return sign * inOrder(a.value, b.value) || a.place - b.place;
+    });
+    if (order !== "none") heading.ariaSort = order;
+    body.append(...rows.map(({ row }) => row));
+  }
+
+  for (const table of document.querySelectorAll("table")) {
+    if (!table.tHead || table.tBodies[0].rows.length < 3) continue;
+    [...table.tBodies[0].rows].forEach((row, place) => { row.dataset.place = place; });
+    for (const heading of table.tHead.rows[0].cells) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      button.addEventListener("click", () => sortBy(heading));
+      heading.append(button);
+    }
+  }
+
   if (viewChoice) addEventListener("hashchange", () => {
     showView();
     drawAll();
