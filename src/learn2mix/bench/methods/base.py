@@ -143,7 +143,7 @@ class Method(ABC):
         classes: What it does about classes of unequal size: those it trains on are ``"evened"`` out, or ``"corrected"`` for;
             neither is done twice.
         beside: Other methods that correct for class sizes and yet go together with it, by name.
-        pairs: Whether it trains on pairs of examples, so that the weight of a single one has no place.
+        pairs: Whether it trains on pairs of examples, so that one weight an example does not do.
         clashes: Methods that it must not be composed with, by name, and why, as a clause.
         instead: The method that takes its place on a task of such a kind that it still does not fit.
         search: The values that tuning may give to the method's main setting, by its name, in ascending order; empty

@@ -139,7 +139,8 @@ def _check(parts: Sequence[Method]) -> None:
     weighs = owner.get("selector", owner.get("combine"))
     if pairs and weighs:
         raise ValueError(
-            f"{joined} makes no sense: {weighs} weights single examples, and {pairs} trains on pairs; leave one of them out"
+            f"{joined} is not offered: {weighs} weights single examples here, and {pairs} trains on pairs of two weights; "
+            "leave one of them out, or write the loop yourself: Mixed.loss takes a weight for each side"
         )
     for part, other in combinations(parts, 2):
         twice = part.classes and other.classes
