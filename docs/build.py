@@ -89,7 +89,7 @@ def readme() -> str:
     text = re.sub(r"(<!-- results: (\S+) -->)\n.*?(<!-- end -->)", renew, README.read_text(), flags=re.DOTALL)
     text = re.sub(
         r"<!-- tuned -->\n.*?<!-- end -->",
-        lambda _: f"<!-- tuned -->\n{results_page.tuned_headlines()}<!-- end -->",
+        lambda _: f"<!-- tuned -->\n{results_page.tuned_table()}<!-- end -->",
         text,
         flags=re.DOTALL,
     )

@@ -16,6 +16,7 @@ from bench_toys import SIZES, assert_same_curves, data_of, toy, toy_data, toy_of
 from learn2mix import Mixer, policies, registry
 from learn2mix.bench.methods import Classical, Focal, Importance, Learn2Mix, Method, Smote
 from learn2mix.bench.methods.composed import Composed
+from learn2mix.bench.methods.mfw import MFW
 from learn2mix.bench.methods.tuned import Tuned
 from learn2mix.bench.runner import find_method, make_ready, run
 from learn2mix.bench.training import Arm
@@ -180,6 +181,12 @@ def test_what_would_count_twice_or_go_wrong_is_refused(name, message):
         find_method(name)
 
 
+def test_feature_weakening_is_of_pairs_where_it_mixes_labels():
+    assert Composed((MFW(), find_method("drw"))).name == "mfw+drw"
+    with pytest.raises(ValueError, match="drw weights single examples here, and mfw trains on pairs"):
+        Composed((MFW(labels="mix"), find_method("drw")))
+
+
 @pytest.mark.parametrize("name", ["ldam+drw", "cdt+drw", "learn2mix+logit-adjusted", "learn2mix+infobatch+focal"])
 def test_what_belongs_together_is_not(name):
     assert find_method(name).name.count("+") == name.count("+")
@@ -228,7 +235,9 @@ def test_every_other_method_either_trains_beside_it_or_is_refused_in_words(entry
     for other in ENTRIES:
         composed, refusal = attempted(entry.part().rehearsal(), other.part().rehearsal())
         if composed is None:
-            assert re.search("both|makes no sense|not offered|changes nothing|without one|no kind of task", refusal), refusal
+            assert re.search("both|makes no sense|not offered|changes nothing|without one|no kind of task", refusal), (
+                refusal
+            )
             continue
         kind = min(composed.kinds)
         if composed.refusal(toy_of(kind)):

@@ -37,3 +37,12 @@ def test_states_that_are_none(error, state, message):
 def test_labels_that_are_no_integers(arguments, message):
     with pytest.raises(TypeError, match=message), ClassRecorder(nn.Linear(2, 3), 3)(*arguments):
         pass
+
+
+@pytest.mark.parametrize(("dtype", "num_groups"), [(torch.uint8, 256), (torch.int8, 128), (torch.int16, 2**15)])
+def test_labels_may_be_of_a_type_that_does_not_hold_the_number_of_groups(dtype, num_groups):
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
+    recorder = ClassRecorder(network, num_groups)
+    with recorder(torch.tensor([0, num_groups - 1]).to(dtype)):
+        network(torch.zeros(2, 2)).sum().backward()
+    assert recorder.read().counts.nonzero()[0].tolist() == [0, num_groups - 1]

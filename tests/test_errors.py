@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from harness import Indices, Script, Training, small_mixer
 from learn2mix import Mixer, policies, registry
-from learn2mix.losses import FocalLoss, focal_loss, inverse_frequency_weights
+from learn2mix.losses import CosineLinear, FocalLoss, focal_loss, inverse_frequency_weights, with_cosine_classifier
+from learn2mix.posthoc import LogitAdjusted, head_of, train_head_alone
 
 RATE = policies.Learn2Mix(mixing_rate=0.5)
 HUGE = 2**70
@@ -147,9 +149,18 @@ def test_focal_module():
     refuse(call, good, {"reduction": "avg"}, ValueError, ("reduction was 'avg'", "must be one of", "'mean'"))
 
 
-@pytest.mark.parametrize("counts", [[3, 0], [3, -1], [], [[1, 2]], [np.nan, 1]])
-def test_inverse_frequency_weights(counts):
-    parts = ("counts was", "number of training examples of each class", "merge or drop")
+@pytest.mark.parametrize(
+    ("counts", "fix"),
+    [
+        ([3, 0], "merge or drop"),
+        ([3, -1], "count the examples: torch.bincount"),
+        ([np.nan, 1], "count the examples: torch.bincount"),
+        ([], "one number a class"),
+        ([[1, 2]], "one number a class"),
+    ],
+)
+def test_inverse_frequency_weights(counts, fix):
+    parts = ("counts was", "number of training examples of each class", fix)
     refuse(inverse_frequency_weights, {"counts": [3, 1]}, {"counts": counts}, ValueError, parts)
 
 
@@ -513,3 +524,23 @@ def test_gather_without_a_process_group():
     call = lambda replicas: small_mixer(num_replicas=replicas, rank=0).gather_state_dict()  # noqa: E731
     parts = ("3 replicas", "without a process group", "init_process_group")
     refuse(call, {"replicas": 1}, {"replicas": 3}, ValueError, parts)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: LogitAdjusted(len, [3, 1]),
+        lambda: head_of(None),
+        lambda: train_head_alone(nn.Linear(2, 2), None),
+        lambda: train_head_alone("model", nn.Linear(2, 2)),
+        lambda: with_cosine_classifier(None, 2),
+    ],
+)
+def test_what_is_no_network_is_refused(call):
+    with pytest.raises(TypeError, match=r"(model|head|network) was .*; it must be an nn.Module"):
+        call()
+
+
+def test_a_layer_that_is_not_linear_has_no_cosine_classifier():
+    with pytest.raises(TypeError, match=r"linear was ReLU\(\) \(ReLU\); it must be an nn.Linear"):
+        CosineLinear.from_linear(nn.ReLU())

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
 
 from learn2mix.transforms import CMixup, MidpointMixup, Mixed, Mixup, Weakened, mix
@@ -102,16 +103,38 @@ def test_feature_weakening_by_hand():
         (ValueError, EACH, (torch.ones(2, 1),), r"weight had shape \(2, 1\)"),
         (ValueError, F.cross_entropy, (torch.ones(2),), 'the criterion gave a single number; .* reduction="none"'),
         (ValueError, EACH, (None, torch.ones(2)), "partner_weight was given without weight"),
-        (ValueError, EACH, (torch.ones(2), torch.ones(1)), r"weight had shape \(1,\)"),
+        (ValueError, EACH, (torch.ones(2), torch.ones(1)), r"partner_weight had shape \(1,\)"),
+        (TypeError, EACH, (torch.ones(2), torch.tensor([1, 2])), "partner_weight had dtype torch.int64"),
     ],
 )
 @pytest.mark.parametrize("lam", [0.5, 1.0])
 def test_weights_that_are_refused(error, criterion, weights, message, lam):
     pair(lam).loss(EACH, torch.zeros(2, 3), torch.ones(2))
-    if lam == 1 and len(weights) == 2 and weights[0] is not None:
-        return  # the partner's is not used there
     with pytest.raises(error, match=message):
         pair(lam).loss(criterion, torch.zeros(2, 3), *weights)
+
+
+def test_weights_of_numbers_are_checked_too():
+    mixed = mix(torch.zeros(2, 1), torch.ones(2), partner_x=torch.zeros(2, 1), partner_y=torch.ones(2), lam=0.5)
+    with pytest.raises(ValueError, match=r"partner_weight had shape \(1,\)"):
+        mixed.loss(nn.MSELoss(reduction="none"), torch.zeros(2), torch.ones(2), torch.tensor([3.0]))
+
+
+@pytest.mark.parametrize("make", [Mixup, MidpointMixup])
+@pytest.mark.parametrize("y", [[0, 1], torch.zeros(3)])
+def test_a_batch_that_is_refused_leaves_the_draws_where_they_were(make, y):
+    transform, clean, x = make(seed=0), make(seed=0), torch.randn(2, 3)
+    with pytest.raises((TypeError, ValueError), match=r"y was|y had"):
+        transform(x, y)
+    assert transform(x, torch.zeros(2)).x.equal(clean(x, torch.zeros(2)).x)
+
+
+def test_partners_that_are_refused_leave_the_draws_where_they_were():
+    one, clean = CMixup([0.0, 1.0], 1.0), CMixup([0.0, 1.0], 1.0)
+    x, y = torch.zeros(2, 1), torch.zeros(2)
+    with pytest.raises(ValueError, match="partner_y had shape"):
+        one(x, y, partner_x=x, partner_y=y[:1])
+    assert one(x, y, partner_x=x, partner_y=y).lam == clean(x, y, partner_x=x, partner_y=y).lam
 
 
 @pytest.mark.parametrize("until", [None, 0])

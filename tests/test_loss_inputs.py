@@ -1,6 +1,9 @@
 """What every loss makes of targets, half types and settings, and what class counts and weights may be."""
 
+import inspect
 import math
+from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -40,6 +43,8 @@ MODULES = [CDTLoss, ClassBalancedLoss, LDAMLoss, LogitAdjustedLoss, VSLoss]
         (TypeError, torch.eye(4)[:, :3], "targets had dtype torch.float32; they must be class ids"),
         (ValueError, torch.eye(4, dtype=torch.int64)[:, :3], r"targets had shape \(4, 3\) .* not one-hot"),
         (ValueError, torch.tensor([0, 1, 2]), r"targets had shape \(3,\) for logits of shape \(4, 3\)"),
+        (TypeError, torch.tensor([True] * 4), "targets had dtype torch.bool; .* integers"),
+        (TypeError, torch.zeros(4, dtype=torch.complex64), "targets had dtype torch.complex64"),
     ],
 )
 def test_targets_that_are_no_class_ids(loss, error, targets, message):
@@ -48,11 +53,52 @@ def test_targets_that_are_no_class_ids(loss, error, targets, message):
         loss(torch.zeros(4, 3), targets)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_class_ids_may_be_of_any_integer_type(loss, dtype):
+    """Bytes least of all may index as a mask, which needs as many examples as classes to go unseen."""
+    logits, targets = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 1, 2])
+    assert loss(logits, targets.to(dtype), reduction="none").equal(loss(logits, targets, reduction="none"))
+
+
+def test_a_class_whose_id_as_a_byte_is_that_of_what_is_ignored_counts():
+    """-100 is 156 as a byte; two examples of 200 equal logits cost ln 200 * (1 - 1/200)^2 each."""
+    loss = focal_loss(torch.zeros(2, 200), torch.tensor([156, 1], dtype=torch.uint8))
+    assert loss.item() == pytest.approx(math.log(200) * (199 / 200) ** 2)
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, lambda logits, targets: adjust_logits(logits, COUNTS)])
+@pytest.mark.parametrize(
+    ("error", "logits", "message"),
+    [
+        (TypeError, [[0.0, 0.0, 0.0]], r"logits was \[\[0.0, 0.0, 0.0\]\] \(list\); .* pass a tensor"),
+        (TypeError, np.zeros((1, 3)), r"logits was .* \(ndarray\)"),
+        (TypeError, torch.zeros(1, 3, dtype=torch.int64), "logits had dtype torch.int64; .* pass logits.float"),
+        (TypeError, torch.zeros(1, 3, dtype=torch.complex64), "logits had dtype torch.complex64"),
+        (ValueError, torch.tensor(0.0), "logits was a single number"),
+    ],
+)
+def test_logits_that_are_none(loss, error, logits, message):
+    loss(torch.zeros(1, 3), torch.tensor([0]))
+    with pytest.raises(error, match=message):
+        loss(logits, torch.tensor([0]))
+
+
+@pytest.mark.parametrize("value", [np.array(1.0), np.float32(1.0), Fraction(1), Decimal(1)])
+def test_settings_may_be_numbers_of_any_kind(value):
+    logits, targets = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
+    for entry in registry.entries("loss"):
+        for name, parameter in inspect.signature(entry.part).parameters.items():
+            if isinstance(parameter.default, float) and name != "beta":
+                plain = entry.part(logits, targets, **entry.example | {name: 1.0})
+                assert entry.part(logits, targets, **entry.example | {name: value}).equal(plain)
+
+
 # --- Half types -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("module", [CDTLoss, LDAMLoss, LogitAdjustedLoss, VSLoss])
+@pytest.mark.parametrize("module", MODULES)
 def test_half_logits_cost_what_the_same_numbers_in_float32_do_rounded_once(module, dtype):
     logits = (torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 3 + 7).to(dtype)
     targets = torch.arange(50) % 3
@@ -60,6 +106,18 @@ def test_half_logits_cost_what_the_same_numbers_in_float32_do_rounded_once(modul
     assert loss(logits, targets).equal(loss(logits.float(), targets).to(dtype))
     with torch.autocast("cpu", dtype=dtype):  # where cross-entropy gives float32
         assert loss(logits, targets).dtype == functional.cross_entropy(logits, targets).dtype == torch.float32
+
+
+def test_what_float16_cannot_hold_is_not_summed_in_it():
+    """8000 equal logits cost ln 8000 = 8.99; smoothing's sum over the classes is 8000 times that, above 65504."""
+    logits, targets = torch.zeros(2, 8000, dtype=torch.float16), torch.arange(2)
+    losses = retargeted_cross_entropy(logits, targets, reduction="none")
+    assert losses.dtype == torch.float16
+    torch.testing.assert_close(losses, torch.full((2,), math.log(8000)).half())
+    many = torch.zeros(20_000, 10, dtype=torch.float16)
+    assert focal_loss(many, torch.zeros(20_000, dtype=torch.int64), focusing=0.0).item() == pytest.approx(
+        math.log(10), rel=1e-3
+    )
 
 
 def test_half_logits_are_adjusted_in_float32():

@@ -309,6 +309,8 @@ def test_a_saved_state_goes_on_with_the_very_same_draws():
         (ValueError, {"layer": "7"}, r"layer was '7'; the network has: \['0', '1', '2'\]"),
         (ValueError, {"layer": nn.Linear(2, 2)}, "it must be a module of the network"),
         (TypeError, {"layer": 2}, r"layer was 2 \(int\)"),
+        (TypeError, {"network": None}, r"network was None \(NoneType\); it must be an nn.Module"),
+        (TypeError, {"schedule": 3}, "schedule was 3; it must be a function"),
         (ValueError, {"seed": -1}, "seed was -1; it must be 0 or more"),
         (ValueError, {"schedule": lambda counts, strength: counts}, r"schedule gave \[3.0, 2.0, 1.0\] .* in \[0, 1\]"),
         (ValueError, {"schedule": lambda counts, strength: counts[:1] / 9}, "schedule gave .* for 3 classes"),
@@ -334,6 +336,22 @@ def test_labels_that_are_none(error, y, message):
     net = network()
     with pytest.raises(error, match=message), FeatureWeakening(net, [3, 2, 1])(y):
         net(batch()[0])
+
+
+def test_a_class_may_be_of_a_type_that_does_not_hold_their_number():
+    """There are 256 classes, and no byte is 256."""
+    net = nn.Linear(2, 256)
+    with FeatureWeakening(net, [1] * 256)(torch.tensor([0, 255], dtype=torch.uint8)) as drawn:
+        net(torch.zeros(2, 2))
+    assert drawn.kept.tolist() == [1.0, 1.0]
+
+
+def test_where_labels_are_mixed_the_criterion_gives_one_number_an_example():
+    net, (x, y) = network(), batch()
+    with FeatureWeakening(net, [3, 2, 1], labels="mix")(y) as drawn:
+        logits = net(x)
+    with pytest.raises(ValueError, match=r'gave shape \(\); .* make it with reduction="none"'):
+        drawn.loss(F.cross_entropy, logits)
 
 
 def test_a_layer_that_is_not_called_or_gives_no_tensor_is_told():

@@ -90,6 +90,12 @@ def test_it_cleans_before_each_epoch_after_the_warm_up_and_takes_examples_back()
         rc_mixup.partners([3])
 
 
+def test_a_training_that_starts_again_has_everything_again():
+    rc_mixup = made()
+    assert len(rc_mixup.start_epoch(5, lambda: torch.arange(4.0))) < 4
+    assert rc_mixup.start_epoch(0, lambda: 1 / 0).tolist() == [0, 1, 2, 3]
+
+
 def test_during_the_warm_up_it_is_c_mixup():
     rc_mixup, c_mixup = made(seed=3), CMixup([0.0, 0.1, 0.2, 0.3], 1.0, seed=3)
     rc_mixup.start_epoch(0, lambda: 1 / 0)

@@ -114,6 +114,7 @@ def test_the_draw_hangs_on_the_seed_alone():
     assert global_random_state() == before
     assert one.equal(same)
     assert not one.equal(other)
+    assert not one.equal(SubsetPretraining(labels, 40, switch=1, seed=5 + 2**32).pool(0))  # all of a seed counts
     drawn = torch.bincount(
         torch.cat([SubsetPretraining(labels, 40, switch=1, seed=seed).pool(0) for seed in range(500)]), minlength=200
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def brief(value: object, limit: int = 80) -> str:
@@ -110,6 +110,17 @@ def tensor(name: str, value: Any, rule: str) -> Tensor:
     return value
 
 
+def module(name: str, value: Any) -> nn.Module:
+    """Return ``value`` if it is a network, or a part of one.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, nn.Module):
+        raise TypeError(f"{name} was {brief(value)} ({type(value).__name__}); it must be an nn.Module")
+    return value
+
+
 def class_sizes(counts: Any, *, low: float = 0, look: bool = True) -> Tensor:
     """Return the training examples of each class, once checked.
 
@@ -131,23 +142,29 @@ def class_sizes(counts: Any, *, low: float = 0, look: bool = True) -> Tensor:
         given = counts if isinstance(counts, Tensor) else torch.as_tensor(counts, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"counts was {brief(counts)}; {rule}; give a list or tensor of numbers") from None
+    if given.is_complex() or given.layout != torch.strided:
+        raise TypeError(f"counts was of {given.dtype}, {given.layout}; {rule}; give a list or tensor of plain numbers")
     sizes = given.detach().to(torch.float32 if given.device.type == "mps" else torch.float64)
     looked_at = look or sizes.device.type == "cpu"
-    in_a_row = sizes.ndim == 1 and len(sizes) > 0
-    if not in_a_row or (looked_at and not ((sizes > 0) & (sizes >= low) & sizes.isfinite()).all()):
+    if sizes.ndim != 1 or not len(sizes):
         shown = brief(sizes.tolist()) if looked_at else f"of shape {tuple(sizes.shape)}"
-        raise ValueError(f"counts was {shown}; {rule}; {_likely_fix(sizes, low) if looked_at and in_a_row else _FIX}")
+        raise ValueError(f"counts was {shown}; {rule}; give (k,), one number a class: {_COUNT}")
+    if looked_at and not ((sizes > 0) & (sizes >= low) & sizes.isfinite()).all():
+        raise ValueError(f"counts was {brief(sizes.tolist())}; {rule}; {_likely_fix(sizes, low)}")
     return sizes
 
 
 _FIX = "merge or drop a class without examples"
+_COUNT = "torch.bincount(labels)"
 
 
 def _likely_fix(sizes: Tensor, low: float) -> str:
     """Guess what was given in place of counts, (k,) with k above 0."""
+    if not (sizes.isfinite() & (sizes >= 0)).all():
+        return f"count the examples: {_COUNT}"
     if low and (sizes >= 0).all() and abs(float(sizes.sum()) - 1) < 1e-3:
         return "these sum to 1, as shares do: give how many examples each class has"
     whole = bool((sizes >= 0).all()) and bool((sizes == sizes.floor()).all())
     if whole and float(sizes.max()) < len(sizes):  # as labels are of which there are more than classes
-        return f"{_FIX}; or are these labels? Then give torch.bincount(labels)"
+        return f"{_FIX}; or are these labels? Then give {_COUNT}"
     return _FIX

@@ -105,8 +105,9 @@ class ClassRecorder:
             raise ValueError(
                 f"labels had shape {tuple(labels.shape)} and groups {tuple(groups.shape)}; both must be (n,), one an example"
             )
+        groups = groups.long()  # num_groups may be above what their type holds
         known = (groups >= 0) & (groups < self.num_groups)
-        columns = torch.where(known, groups, self.num_groups).long()
+        columns = torch.where(known, groups, self.num_groups)
         if self._sums.device != columns.device:
             dtype = torch.float32 if columns.device.type == "mps" else torch.float64
             self._sums = self._sums.to(columns.device, dtype)

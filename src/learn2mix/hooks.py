@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from learn2mix.checks import brief
+from learn2mix.checks import brief, module
 
 SIDES = ("input", "output")
 
@@ -29,23 +29,21 @@ def find_layer(network: nn.Module, layer: nn.Module | str | None = None) -> nn.M
         >>> find_layer(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3)))
         Linear(in_features=8, out_features=3, bias=True)
     """
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"network was {brief(network)} ({type(network).__name__}); it must be an nn.Module")
     if layer is not None and not isinstance(layer, nn.Module | str):
         raise TypeError(
             f"layer was {brief(layer)} ({type(layer).__name__}); it must be a module of the network or its name, such as "
             "'head.0'"
         )
-    modules: dict[str, nn.Module] = dict(network.named_modules())
+    modules: dict[str, nn.Module] = dict(module("network", network).named_modules())
     if isinstance(layer, str):
         if layer not in modules:
             raise ValueError(f"layer was {layer!r}; the network has: {brief([name for name in modules if name], 300)}")
         return modules[layer]
     if layer is not None:
-        if all(module is not layer for module in modules.values()):
+        if all(other is not layer for other in modules.values()):
             raise ValueError(f"layer was {brief(layer)}; it must be a module of the network that was given with it")
         return layer
-    linear = [module for module in modules.values() if isinstance(module, nn.Linear)]
+    linear = [other for other in modules.values() if isinstance(other, nn.Linear)]
     if not linear:
         raise ValueError("the network has no nn.Linear, whose input is the default; name a layer and a side of it")
     return linear[-1]

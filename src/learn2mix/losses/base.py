@@ -21,16 +21,34 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(f"reduction was {reduction!r}; it must be one of {', '.join(map(repr, _REDUCTIONS))}")
 
 
-def check_class_ids(targets: Tensor, logits: Tensor) -> None:
-    """Refuse targets that are not one class id for each place of the logits.
+def check_logits(logits: Tensor) -> Tensor:
+    """Return logits, once seen to be some.
 
     Raises:
-        TypeError: They are no tensor, or probabilities: their dtype is a floating one.
-        ValueError: Their shape is not that of the logits without the classes.
+        TypeError: They are no floating tensor.
+        ValueError: They are a single number.
     """
-    tensor("targets", targets, "a tensor of class ids, one an example")
-    if targets.dtype.is_floating_point:
+    if not tensor("logits", logits, "a tensor of a number a class, (n, k)").is_floating_point():
+        raise TypeError(f"logits had dtype {logits.dtype}; they must be floating; pass logits.float()")
+    if logits.ndim == 0:
+        raise ValueError("logits was a single number; it must be (n, k), a number a class; give (k,) for one example")
+    return logits
+
+
+def class_ids(targets: Tensor, logits: Tensor) -> Tensor:
+    """Return targets as int64, once seen to be one class id for each place of the logits.
+
+    Whether each is one of the k classes is left to torch: to look would halt an accelerator.
+
+    Raises:
+        TypeError: The logits are no floating tensor; the targets are no tensor, or not of integers.
+        ValueError: The targets' shape is not that of the logits without the classes.
+    """
+    check_logits(logits)
+    if tensor("targets", targets, "a tensor of class ids, one an example").is_floating_point():
         raise TypeError(f"targets had dtype {targets.dtype}; they must be class ids; pass probabilities.argmax(1)")
+    if targets.is_complex() or targets.dtype == torch.bool:
+        raise TypeError(f"targets had dtype {targets.dtype}; they must be class ids, integers; pass targets.long()")
     dim = class_dim(logits)
     expected = (*logits.shape[:dim], *logits.shape[dim + 1 :])
     if tuple(targets.shape) != expected:
@@ -38,11 +56,23 @@ def check_class_ids(targets: Tensor, logits: Tensor) -> None:
             f"targets had shape {tuple(targets.shape)} for logits of shape {tuple(logits.shape)}; they must be class ids, "
             f"{expected}: one an example, not one-hot"
         )
+    return targets.long()  # a tensor of bytes would index as a mask does
 
 
 def widened(logits: Tensor) -> Tensor:
-    """Give logits of a half type in float32, others as they are: what is added to them is not to be rounded before."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    """Give logits of a half type in float32, others as they are: what is done to them is not to be rounded before.
+
+    Raises:
+        TypeError: They are no floating tensor.
+        ValueError: They are a single number.
+    """
+    return logits.float() if check_logits(logits).dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def narrowed(loss: Tensor, logits: Tensor) -> Tensor:
+    """Give a loss made of ``widened(logits)`` the dtype that cross-entropy of the logits themselves would have."""
+    # in an autocast region cross-entropy gives float32
+    return loss if loss.dtype == logits.dtype or _autocasts(logits.device.type) else loss.to(logits.dtype)
 
 
 def cross_entropy(changed: Tensor, targets: Tensor, logits: Tensor, *, ignore_index: int, reduction: str) -> Tensor:
@@ -60,10 +90,8 @@ def cross_entropy(changed: Tensor, targets: Tensor, logits: Tensor, *, ignore_in
         ValueError: They are not one for each place, or the reduction is unknown.
     """
     check_reduction(reduction)
-    check_class_ids(targets, logits)
-    loss = functional.cross_entropy(changed, targets, ignore_index=ignore_index, reduction=reduction)
-    # in an autocast region cross-entropy gives float32
-    return loss if changed.dtype == logits.dtype or _autocasts(logits.device.type) else loss.to(logits.dtype)
+    ids = class_ids(targets, logits)
+    return narrowed(functional.cross_entropy(changed, ids, ignore_index=ignore_index, reduction=reduction), logits)
 
 
 def _autocasts(device_type: str) -> bool:
@@ -84,9 +112,10 @@ def of_classes(values: Tensor, logits: Tensor) -> Tensor:
     """Move one value a class, (k,), made of counts, to the device of logits with as many classes; nothing is waited for.
 
     Raises:
-        ValueError: The logits have another number of classes.
+        TypeError: The logits are no floating tensor.
+        ValueError: They have another number of classes.
     """
-    num_classes = logits.shape[class_dim(logits)]
+    num_classes = check_logits(logits).shape[class_dim(logits)]
     if len(values) != num_classes:
         raise ValueError(
             f"counts was of {len(values)} classes for logits of shape {tuple(logits.shape)}; it must hold "

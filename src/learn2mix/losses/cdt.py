@@ -64,7 +64,7 @@ def cdt_loss(
 
 
 def _temperatures(sizes: Tensor, gamma: float) -> Tensor:
-    number("gamma", gamma, Range(0, high_open=True), fix="0.1 to 0.4 is usual")
+    gamma = number("gamma", gamma, Range(0, high_open=True), fix="0.1 to 0.4 is usual")
     return (sizes.max() / sizes) ** gamma
 
 

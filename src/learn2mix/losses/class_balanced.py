@@ -43,7 +43,7 @@ def effective_number_weights(counts: Any, beta: float = 0.9999) -> Tensor:
 
 
 def _weights(sizes: Tensor, beta: float) -> Tensor:
-    number("beta", beta, _BETA, fix="0.9, 0.99, 0.999 and 0.9999 are usual")
+    beta = number("beta", beta, _BETA, fix="0.9, 0.99, 0.999 and 0.9999 are usual")
     weights = 1 / (1 - beta**sizes)  # 1 / E_c but for a factor
     return weights * (len(sizes) / weights.sum())
 
@@ -97,7 +97,7 @@ def class_balanced_loss(
         Cui et al., Class-Balanced Loss Based on Effective Number of Samples (arXiv 1901.05555); there the sigmoid form
         is used besides.
     """
-    check_settings(focusing, reduction)
+    focusing = check_settings(focusing, reduction)
     weight = _weights(class_sizes(counts, low=1, look=False), beta)
     return _weighted(logits, targets, weight, focusing, ignore_index, reduction)
 
@@ -132,7 +132,7 @@ class ClassBalancedLoss(nn.Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        check_settings(focusing, reduction)
+        focusing = check_settings(focusing, reduction)
         self.register_buffer("weight", effective_number_weights(counts, beta))
         self.focusing, self.ignore_index, self.reduction = focusing, ignore_index, reduction
 

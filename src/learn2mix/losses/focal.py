@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from learn2mix.checks import Range, brief, class_sizes, number
-from learn2mix.losses.base import check_class_ids, check_reduction, class_dim
+from learn2mix.losses.base import check_reduction, class_dim, class_ids, narrowed, widened
 from learn2mix.registry import register
 
 
@@ -81,14 +81,14 @@ def focal_loss(
     Reference:
         Lin et al., Focal Loss for Dense Object Detection (arXiv 1708.02002), Eq. 5; softmax form.
     """
-    check_settings(focusing, reduction)
+    focusing = check_settings(focusing, reduction)
     return focal(logits, targets, class_weight(weight), focusing, ignore_index, reduction)
 
 
-def check_settings(focusing: float, reduction: str) -> None:
-    """Refuse what :func:`focal_loss` refuses of its settings."""
-    number("focusing", focusing, Range(0, high_open=True), fix="0.5 to 2 is usual")
+def check_settings(focusing: float, reduction: str) -> float:
+    """Refuse what :func:`focal_loss` refuses of its settings; return ``focusing``."""
     check_reduction(reduction)
+    return number("focusing", focusing, Range(0, high_open=True), fix="0.5 to 2 is usual")
 
 
 def class_weight(weight: Any) -> Tensor | None:
@@ -116,23 +116,23 @@ def focal(
     logits: Tensor, targets: Tensor, weight: Tensor | None, focusing: float, ignore_index: int, reduction: str
 ) -> Tensor:
     """Compute :func:`focal_loss` with settings and weights that were checked before."""
-    check_class_ids(targets, logits)
+    ids, wide = class_ids(targets, logits), widened(logits)
     num_classes = logits.shape[class_dim(logits)]
     if weight is not None and tuple(weight.shape) != (num_classes,):
         raise ValueError(
             f"weight had shape {tuple(weight.shape)} for logits of shape {tuple(logits.shape)}; it must be "
             f"({num_classes},), one weight a class"
         )
-    cross_entropy = functional.cross_entropy(logits, targets, reduction="none", ignore_index=ignore_index)
+    cross_entropy = functional.cross_entropy(wide, ids, reduction="none", ignore_index=ignore_index)
     # expm1 keeps 1 - p exact for p near 1; the bound keeps the gradient of a power below 1 finite at p = 1.
     easy = -torch.expm1(-cross_entropy).clamp(max=-torch.finfo(cross_entropy.dtype).tiny)
     loss = easy**focusing * cross_entropy
-    counted = targets != ignore_index
+    counted = ids != ignore_index
     if weight is not None:
-        loss = loss * weight.to(loss.dtype)[torch.where(counted, targets, 0)]
-    if reduction == "none":
-        return loss
-    return loss.sum() / counted.sum() if reduction == "mean" else loss.sum()
+        loss = loss * weight.to(loss.dtype)[torch.where(counted, ids, 0)]
+    if reduction != "none":
+        loss = loss.sum() / counted.sum() if reduction == "mean" else loss.sum()
+    return narrowed(loss, logits)
 
 
 class FocalLoss(nn.Module):
@@ -149,7 +149,7 @@ class FocalLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.weight: Tensor | None
-        check_settings(focusing, reduction)
+        focusing = check_settings(focusing, reduction)
         self.register_buffer("weight", class_weight(weight))
         self.focusing, self.ignore_index, self.reduction = focusing, ignore_index, reduction
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from learn2mix.checks import Range, class_sizes, number
-from learn2mix.losses.base import along_classes, check_class_ids, check_reduction, class_dim, cross_entropy, widened
+from learn2mix.checks import Range, brief, class_sizes, module, number
+from learn2mix.losses.base import along_classes, check_reduction, class_dim, class_ids, cross_entropy, widened
 from learn2mix.registry import register
 
 
@@ -69,18 +69,17 @@ def ldam_loss(
 
 def _margins(sizes: Tensor, margin: float, scale: float) -> Tensor:
     """Give what is taken off the target's logit, (k,)."""
-    number("margin", margin, Range(0, high_open=True), fix="0.5 is usual")
-    number("scale", scale, Range(0, low_open=True, high_open=True), fix="30 is usual")
+    margin = number("margin", margin, Range(0, high_open=True), fix="0.5 is usual")
+    scale = number("scale", scale, Range(0, low_open=True, high_open=True), fix="30 is usual")
     return scale * margin * (sizes.min() / sizes) ** 0.25
 
 
 def _with_margins(logits: Tensor, targets: Tensor, margins: Tensor, ignore_index: int, reduction: str) -> Tensor:
-    check_class_ids(targets, logits)
-    wide = widened(logits)
+    ids, wide = class_ids(targets, logits), widened(logits)
     margins = along_classes(margins, wide)
     classes = torch.arange(len(margins), device=logits.device).view(margins.shape)
-    lowered = wide - margins * (targets.unsqueeze(class_dim(logits)) == classes)
-    return cross_entropy(lowered, targets, logits, ignore_index=ignore_index, reduction=reduction)
+    lowered = wide - margins * (ids.unsqueeze(class_dim(logits)) == classes)
+    return cross_entropy(lowered, ids, logits, ignore_index=ignore_index, reduction=reduction)
 
 
 class LDAMLoss(nn.Module):
@@ -153,7 +152,16 @@ class CosineLinear(nn.Linear):
 
     @classmethod
     def from_linear(cls, linear: nn.Linear, *, scale: float = 30.0) -> CosineLinear:
-        """Make one that starts from a copy of a linear layer's weights, (k, width), and goes without its bias."""
+        """Make one that starts from a copy of a linear layer's weights, (k, width), and goes without its bias.
+
+        Raises:
+            TypeError: It is no ``nn.Linear``, or ``scale`` is no number.
+            ValueError: ``scale`` is not above 0, or infinite.
+        """
+        if not isinstance(linear, nn.Linear):
+            raise TypeError(
+                f"linear was {brief(linear)} ({type(linear).__name__}); it must be an nn.Linear, the classifier"
+            )
         head = cls(linear.in_features, linear.out_features, scale=scale, device="meta")  # draws no random numbers
         head.weight = nn.Parameter(linear.weight.detach().clone())
         return head
@@ -187,7 +195,7 @@ def with_cosine_classifier(network: nn.Module, num_classes: int, *, scale: float
         The network.
 
     Raises:
-        TypeError: ``scale`` is no number.
+        TypeError: ``network`` is no module, or ``scale`` no number.
         ValueError: ``scale`` is not above 0, or infinite; the network has no linear layer within it, or the last one does
             not give k numbers.
 
@@ -195,7 +203,9 @@ def with_cosine_classifier(network: nn.Module, num_classes: int, *, scale: float
         >>> with_cosine_classifier(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), 3)[2]
         CosineLinear(in_features=5, out_features=3, bias=False, scale=30.0)
     """
-    linear = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    linear = [
+        (name, layer) for name, layer in module("network", network).named_modules() if isinstance(layer, nn.Linear)
+    ]
     name, last = linear[-1] if linear else ("", None)
     if not name or last is None or last.out_features != num_classes:
         raise ValueError(

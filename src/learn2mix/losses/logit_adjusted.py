@@ -58,7 +58,7 @@ def logit_adjusted_loss(
 
 
 def _shift(sizes: Tensor, strength: float) -> Tensor:
-    number("strength", strength, Range(0, high_open=True), fix="1 is usual")
+    strength = number("strength", strength, Range(0, high_open=True), fix="1 is usual")
     return strength * (sizes / sizes.sum()).log()
 
 

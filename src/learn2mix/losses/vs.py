@@ -64,8 +64,8 @@ def vs_loss(
 
 
 def _scaling(sizes: Tensor, gamma: float, strength: float) -> tuple[Tensor, Tensor]:
-    number("gamma", gamma, Range(0, high_open=True), fix="0.1 to 0.3 is usual")
-    number("strength", strength, Range(0, high_open=True), fix="1 is usual")
+    gamma = number("gamma", gamma, Range(0, high_open=True), fix="0.1 to 0.3 is usual")
+    strength = number("strength", strength, Range(0, high_open=True), fix="1 is usual")
     return (sizes.max() / sizes) ** gamma, strength * (sizes / sizes.sum()).log()
 
 

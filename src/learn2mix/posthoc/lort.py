@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from learn2mix.checks import Range, number
-from learn2mix.losses.base import check_class_ids, check_reduction
+from learn2mix.checks import Range, module, number
+from learn2mix.losses.base import check_reduction, class_ids, narrowed, widened
 from learn2mix.registry import register
 
 
@@ -52,12 +52,13 @@ def retargeted_cross_entropy(
     Reference:
         LORT (arXiv 2403.00250, abstract) and its authors' code, whose smoothing is 0.98.
     """
-    number("smoothing", smoothing, Range(0, 1, high_open=True), fix="its authors have 0.98")
+    smoothing = number("smoothing", smoothing, Range(0, 1, high_open=True), fix="its authors have 0.98")
     check_reduction(reduction)
-    check_class_ids(targets, logits)
-    return functional.cross_entropy(
-        logits, targets, label_smoothing=smoothing, ignore_index=ignore_index, reduction=reduction
+    ids, wide = class_ids(targets, logits), widened(logits)
+    loss = functional.cross_entropy(
+        wide, ids, label_smoothing=smoothing, ignore_index=ignore_index, reduction=reduction
     )
+    return narrowed(loss, logits)
 
 
 def train_head_alone(model: nn.Module, head: nn.Module) -> None:
@@ -73,6 +74,7 @@ def train_head_alone(model: nn.Module, head: nn.Module) -> None:
         head: The part of it that goes on training; see :func:`head_of`.
 
     Raises:
+        TypeError: One of them is no module.
         ValueError: ``head`` is no part of the model, has no weights, or shares some with the rest.
 
     Example:
@@ -84,14 +86,14 @@ def train_head_alone(model: nn.Module, head: nn.Module) -> None:
         >>> model[1].training, model[2].training
         (False, True)
     """
-    inside = set(head.modules())
-    body = [module for module in model.modules() if module not in inside]
+    inside = set(module("head", head).modules())
+    body = [layer for layer in module("model", model).modules() if layer not in inside]
     if not inside <= set(model.modules()):
         raise ValueError(f"head was {type(head).__name__}; it must be a part of the model, for instance head_of(model)")
     trained = set(head.parameters())
     if not trained:
         raise ValueError(f"head was {type(head).__name__}, which has no weights; it must have some to train")
-    frozen = {weights for module in body for weights in module.parameters(recurse=False)}
+    frozen = {weights for layer in body for weights in layer.parameters(recurse=False)}
     if frozen & trained:
         raise ValueError(
             f"head was {type(head).__name__}, whose weights are in use elsewhere in the model too; training them would move "
@@ -102,8 +104,8 @@ def train_head_alone(model: nn.Module, head: nn.Module) -> None:
         weights.grad = None
     for weights in trained:
         weights.requires_grad_(True)
-    for module in body:
-        module.training = False
+    for layer in body:
+        layer.training = False
     head.train()
 
 
@@ -111,17 +113,18 @@ def head_of(model: nn.Module) -> nn.Module:
     """Find a network's last layer: of its modules the last, in the order they were made, with weights of its own.
 
     Raises:
-        ValueError: No module has weights.
+        TypeError: ``model`` is no module.
+        ValueError: None in it has weights.
 
     Example:
         >>> head_of(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2), nn.Flatten()))
         Linear(in_features=3, out_features=2, bias=True)
     """
     layers: list[nn.Module] = [
-        module
-        for name, module in model.named_modules()
+        layer
+        for name, layer in module("model", model).named_modules()
         if "parametrizations" not in name.split(".")  # what a parametrised layer keeps its weights in is no layer
-        and (parametrize.is_parametrized(module) or any(True for _ in module.parameters(recurse=False)))
+        and (parametrize.is_parametrized(layer) or any(True for _ in layer.parameters(recurse=False)))
     ]
     if not layers:
         raise ValueError(f"model was {type(model).__name__}, which has no weights; it must have a layer to train")

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from learn2mix.checks import Range, class_sizes, number
+from learn2mix.checks import Range, class_sizes, module, number
 from learn2mix.losses.base import along_classes, widened
 from learn2mix.registry import register
 
@@ -36,7 +36,7 @@ def adjust_logits(logits: Tensor, counts: Any, *, strength: float = 1.0) -> Tens
         As ``logits``, in their type.
 
     Raises:
-        TypeError: ``strength`` or a count is no number.
+        TypeError: ``strength`` or a count is no number, or the logits are no floating tensor.
         ValueError: ``strength`` is negative or infinite, or ``counts`` are not k finite numbers above 0.
 
     Example:
@@ -51,7 +51,7 @@ def adjust_logits(logits: Tensor, counts: Any, *, strength: float = 1.0) -> Tens
 
 
 def _shift(sizes: Tensor, strength: float) -> Tensor:
-    number("strength", strength, Range(0, high_open=True), fix="1 is usual")
+    strength = number("strength", strength, Range(0, high_open=True), fix="1 is usual")
     return strength * (sizes / sizes.sum()).log()
 
 
@@ -72,7 +72,7 @@ class LogitAdjusted(nn.Module):
         strength: tau, 0 or more.
 
     Raises:
-        TypeError: ``strength`` or a count is no number.
+        TypeError: ``model`` is no module, or ``strength`` or a count is no number.
         ValueError: ``strength`` is negative or infinite, or ``counts`` are not finite numbers above 0; when logits come, there
             are not as many counts as classes.
 
@@ -87,7 +87,7 @@ class LogitAdjusted(nn.Module):
 
     def __init__(self, model: nn.Module, counts: Any, *, strength: float = 1.0) -> None:
         super().__init__()
-        self.model = model
+        self.model = module("model", model)
         # not the counts: in half precision those above 65504 would be infinite
         self.register_buffer("shift", _shift(class_sizes(counts), strength).float())
         self.train(model.training)

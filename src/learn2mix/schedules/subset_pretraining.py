@@ -94,7 +94,7 @@ class SubsetPretraining:
         size: Examples in the part, from the number of groups to N; see :func:`subset_size`.
         switch: The epoch, from 0, that is the first to train on everything. The procedure is to reach the part's
             optimum first. How long that takes is not the schedule's to know.
-        seed: Decides the part, from 0 to 2**63 - 1.
+        seed: Decides the part, 0 or more (with NumPy's way to draw, which a new version may change).
 
     Raises:
         TypeError: ``groups`` are neither integers nor strings, or another argument is no integer.
@@ -122,9 +122,9 @@ class SubsetPretraining:
                 f"size was {size} for {self.num_examples} examples; the part must be at most the whole; subset_size caps it"
             )
         self.switch = whole_number("switch", switch)
-        checked = number("seed", seed, Range(0, 2**63 - 1), integer=True)
-        generator = torch.Generator().manual_seed(int(checked))
-        self._part = torch.from_numpy(_draw(listed, self.size, generator))
+        # torch's generator on the CPU would take no more than the last 32 bits of the seed
+        sequence = np.random.SeedSequence(whole_number("seed", seed))
+        self._part = torch.from_numpy(_draw(listed, self.size, np.random.Generator(np.random.Philox(sequence))))
 
     def pool(self, epoch: int) -> Tensor:
         """Give the examples of an epoch, from 0: ascending indices, (size,) before the switch, (N,) from it on, int64.
@@ -147,11 +147,11 @@ class SubsetPretraining:
         return early * self.size + (epochs - early) * self.num_examples
 
 
-def _draw(groups: ListedGroups, size: int, generator: torch.Generator) -> Ints:
+def _draw(groups: ListedGroups, size: int, generator: np.random.Generator) -> Ints:
     drawn = []
     for group, count in enumerate(_counts(groups.sizes, size).tolist()):
-        positions = torch.randperm(int(groups.sizes[group]), generator=generator)[:count]
-        drawn.append(groups.indices(np.full(count, group), positions.numpy()))
+        positions = generator.permutation(int(groups.sizes[group]))[:count]
+        drawn.append(groups.indices(np.full(count, group), positions))
     return np.sort(np.concatenate(drawn))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from learn2mix.checks import Range, brief, number
 from learn2mix.groups import check_indices
 from learn2mix.registry import register
-from learn2mix.transforms.mixup import Draws, Mixed, check_alpha, check_keys, mix
+from learn2mix.transforms.mixup import Draws, Mixed, check_alpha, check_keys, check_partners, mix
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -145,6 +145,7 @@ class CMixup:
             TypeError: The inputs are no floats.
             ValueError: The lengths differ, or the partners have another shape or type.
         """
+        check_partners(x, y, partner_x, partner_y)
         lam = float(self._draws.next().beta(self.alpha, self.alpha))
         return mix(x, y, partner_x=partner_x, partner_y=partner_y, lam=lam)
 

@@ -83,7 +83,7 @@ class Weakened:
         """Apply a criterion of outputs and labels to what the network made of the batch, by the label rule.
 
         Args:
-            criterion: A loss or a metric an example, (n,).
+            criterion: A loss or a metric an example, (n,); with ``"keep"`` and no weights also one of the batch.
             outputs: The network's, (n, ...).
             weight: One an example, floating, (n,), as a selector's factors (:meth:`Mixer.weights_of`): an example's own
                 on the loss against its label, its partner's on that against the partner's.
@@ -99,6 +99,11 @@ class Weakened:
         own = weigh(criterion(outputs, self.labels), weight)
         if self.rule == "keep":
             return own
+        if own.shape != self.labels.shape:
+            raise ValueError(
+                f"the criterion gave shape {tuple(own.shape)}; where labels are mixed it must give one number an example, "
+                f'({len(self.labels)},): make it with reduction="none"'
+            )
         partner_weight = None if weight is None else weight[self.partners.to(weight.device)]
         other = weigh(criterion(outputs, self.labels[self.partners]), partner_weight)
         kept = self.kept.to(own.dtype)
@@ -183,12 +188,14 @@ class FeatureWeakening:
         side: str = "input",
         seed: int = 0,
     ) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule was {brief(schedule)}; it must be a function of the counts and the strength")
         for name, value, known in (("labels", labels, _LABELS), ("distribution", distribution, _DISTRIBUTIONS)):
             if value not in known:
                 raise ValueError(f"{name} was {value!r}; it must be one of {', '.join(map(repr, known))}")
         self.layer, self.side = find_layer(network, layer), check_side(side)
         self.labels, self.distribution = labels, distribution
-        number("strength", strength, Range(0, 1), fix="0 leaves all features as they are")
+        strength = number("strength", strength, Range(0, 1), fix="0 leaves all features as they are")
         self.kept = _kept(counts, schedule, strength)
         self._draws = Draws(seed, transform=type(self).__name__)
 
@@ -197,7 +204,7 @@ class FeatureWeakening:
         """Weaken the features of a batch inside the block.
 
         Args:
-            y: The batch's classes, from 0 to k - 1, (n,), int64.
+            y: The batch's classes, from 0 to k - 1, (n,), integers.
 
         Yields:
             What was drawn for the batch; needed for the label rule ``"mix"``.
@@ -216,14 +223,14 @@ class FeatureWeakening:
             raise TypeError(f"y was {brief(y)}; it must be a tensor of the batch's classes, integers, (n,)")
         if y.ndim != 1:
             raise ValueError(f"y had shape {tuple(y.shape)}; it must be (n,), one class an example")
-        classes = len(self.kept)
+        y, classes = y.long(), len(self.kept)  # a class may be above what the type of y holds
         if y.device.type == "cpu" and ((y < 0) | (y >= classes)).any():
             raise ValueError(
                 f"y was {brief(y.tolist())}; with counts of {classes} classes it must be from 0 to {classes - 1}"
             )
         if self.kept.device != y.device:
             self.kept = self.kept.to(y.device, torch.float32 if y.device.type == "mps" else torch.float64)
-        kept = self.kept[y.long()]
+        kept = self.kept[y]
         generator = self._draws.next()
         partners = torch.from_numpy(generator.permutation(len(y))).to(y.device)
         if self.distribution == "uniform":

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from learn2mix.registry import register
-from learn2mix.transforms.mixup import Draws, Mixed, mix_in_order
+from learn2mix.transforms.mixup import Draws, Mixed, check_batch, mix_in_order
 
 
 @register(
@@ -46,6 +46,7 @@ class MidpointMixup:
 
     def __call__(self, x: Tensor, y: Tensor) -> Mixed:
         """Mix a batch; see :meth:`Mixup.__call__`."""
+        check_batch(x, y)
         return mix_in_order(x, y, 0.5, self._draws.next())
 
     def state_dict(self) -> dict[str, Any]:

@@ -69,13 +69,15 @@ class Mixed:
         """
         if weight is None and partner_weight is not None:
             raise ValueError("partner_weight was given without weight; give the weights of the batch itself too")
+        for name, given in (("weight", weight), ("partner_weight", partner_weight)):
+            if given is not None:
+                check_weight(given, len(self.y), name)
         if weight is not None and partner_weight is None:
             if self.partners is None:
                 raise ValueError(
                     "weight was given without partner_weight, and the partners are not of the batch; give theirs too, for "
                     "instance mixer.weights_of(partners)"
                 )
-            check_weight(weight, len(self.y))
             partner_weight = weight[self.partners.to(weight.device)]
         if self.lam in (0, 1):  # what has no share has no part in it, not even an infinite one
             target, each = (self.y, weight) if self.lam == 1 else (self.partner_y, partner_weight)
@@ -111,15 +113,8 @@ def mix(
         >>> mixed.x, mixed.loss(lambda outputs, y: y.float(), mixed.x)
         (tensor([3.]), tensor([0.7500]))
     """
-    number("lam", lam, Range(0, 1))
-    _check_batch(x, y)
-    for name, own, other in (("x", x, partner_x), ("y", y, partner_y)):
-        tensor(f"partner_{name}", other, f"a tensor like {name}")
-        if own.shape != other.shape or own.dtype != other.dtype:
-            raise ValueError(
-                f"partner_{name} had shape {tuple(other.shape)} and dtype {other.dtype}; it must be like {name}, "
-                f"{tuple(own.shape)} and {own.dtype}: one partner an example, prepared in the same way"
-            )
+    lam = float(number("lam", lam, Range(0, 1)))
+    check_partners(x, y, partner_x, partner_y)
     # lerp leaves an example that is its own partner exactly as it is
     return Mixed(torch.lerp(partner_x, x, lam), y, partner_y, lam, partners)
 
@@ -181,7 +176,7 @@ class Mixup:
             TypeError: The inputs are no floats, or something is no tensor.
             ValueError: The lengths differ.
         """
-        _check_batch(x, y)
+        check_batch(x, y)
         if self.until is not None and self._draws.made >= self.until:
             return Mixed(x, y, y, 1.0, torch.arange(len(y), device=y.device))
         generator = self._draws.next()
@@ -222,15 +217,28 @@ def weigh(losses: Tensor, weight: Tensor | None) -> Tensor:
     return losses * weight.to(losses.device).view(-1, *[1] * (losses.ndim - 1))
 
 
-def check_weight(weight: Tensor, n: int) -> None:
+def check_weight(weight: Tensor, n: int, name: str = "weight") -> None:
     """Refuse what is not one weight for each of n examples."""
-    if not tensor("weight", weight, f"a tensor of one weight an example, ({n},)").is_floating_point():
-        raise TypeError(f"weight had dtype {weight.dtype}; it must be floating; pass weight.float()")
+    if not tensor(name, weight, f"a tensor of one weight an example, ({n},)").is_floating_point():
+        raise TypeError(f"{name} had dtype {weight.dtype}; it must be floating; pass {name}.float()")
     if weight.shape != (n,):
-        raise ValueError(f"weight had shape {tuple(weight.shape)}; it must be ({n},), one weight an example")
+        raise ValueError(f"{name} had shape {tuple(weight.shape)}; it must be ({n},), one weight an example")
 
 
-def _check_batch(x: Tensor, y: Tensor) -> None:
+def check_partners(x: Tensor, y: Tensor, partner_x: Tensor, partner_y: Tensor) -> None:
+    """Refuse what :func:`mix` refuses of a batch and its partners."""
+    check_batch(x, y)
+    for name, own, other in (("x", x, partner_x), ("y", y, partner_y)):
+        tensor(f"partner_{name}", other, f"a tensor like {name}")
+        if own.shape != other.shape or own.dtype != other.dtype:
+            raise ValueError(
+                f"partner_{name} had shape {tuple(other.shape)} and dtype {other.dtype}; it must be like {name}, "
+                f"{tuple(own.shape)} and {own.dtype}: one partner an example, prepared in the same way"
+            )
+
+
+def check_batch(x: Tensor, y: Tensor) -> None:
+    """Refuse what is no batch of floating inputs with a target each."""
     tensor("x", x, "a batch of inputs, floating, (n, ...)")
     tensor("y", y, "the batch's targets, (n, ...)")
     if not x.is_floating_point():

@@ -87,6 +87,8 @@ class RCMixup(CMixup):
                     "example, those put aside before included"
                 )
             self.restrict(kept_after_cleaning(measured, self.rate))
+        elif not self._is_kept.all():  # a new training starts
+            self.restrict(None)
         return self.kept
 
 

@@ -45,6 +45,7 @@ class DRW(Method):
 
     def __post_init__(self) -> None:
         number("start", self.start, Range(0, 1), fix="0.8 is its authors'")
+        DeferredReweighting([1, 1], 0, beta=self.beta)  # the schedule knows what its settings may be
 
     def prepare(self, job: Job) -> Arm:
         """Take the classes' sizes from the training set, and the epoch from the budget."""

@@ -37,6 +37,9 @@ class LDAM(Method):
     margin: float = 0.5
     scale: float = 30.0
 
+    def __post_init__(self) -> None:
+        LDAMLoss([1, 1], margin=self.margin, scale=self.scale)  # the loss knows what its settings may be
+
     def prepare(self, job: Job) -> Arm:
         """Take the classes' sizes from the training set."""
         loss = LDAMLoss(job.class_sizes(), margin=self.margin, scale=self.scale, reduction="none").to(job.device)

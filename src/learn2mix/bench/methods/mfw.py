@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -41,6 +41,11 @@ class MFW(Method):
     layer: str = ""
     side: str = "input"
 
+    def __post_init__(self) -> None:
+        # the transform knows what its settings may be; a layer on the meta device draws no weights
+        self._weakening(nn.Linear(1, 2, device="meta"), [1, 1])
+        object.__setattr__(self, "pairs", self.labels == "mix")
+
     def prepare(self, job: Job) -> Arm:
         """Take the class sizes from the training set; the layer is looked up in what is trained."""
         counts, seed = job.class_sizes(), job.seed_for("weakening")
@@ -48,18 +53,21 @@ class MFW(Method):
 
         def forward(model: nn.Module, batch: Batch) -> Judge:
             if model not in made:
-                made[model] = FeatureWeakening(
-                    model,
-                    counts,
-                    strength=self.strength,
-                    labels=self.labels,
-                    distribution=self.distribution,
-                    layer=self.layer or None,
-                    side=self.side,
-                    seed=seed,
-                )
+                made[model] = self._weakening(model, counts, layer=self.layer or None, seed=seed)
             with made[model](batch.y) as weakened:
                 outputs = model(batch.x)
             return lambda criterion: weakened.loss(criterion, outputs)
 
         return Arm(forward=forward)
+
+    def _weakening(self, model: nn.Module, counts: Any, *, layer: str | None = None, seed: int = 0) -> FeatureWeakening:
+        return FeatureWeakening(
+            model,
+            counts,
+            strength=self.strength,
+            labels=self.labels,
+            distribution=self.distribution,
+            layer=layer,
+            side=self.side,
+            seed=seed,
+        )

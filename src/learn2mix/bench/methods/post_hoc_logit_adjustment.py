@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import nn
+
 from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Role
@@ -33,6 +35,9 @@ class PostHocLogitAdjustment(Method):
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"strength": (0.0, 0.5, 1.0, 1.5, 2.0)}
 
     strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        LogitAdjusted(nn.Identity(), [1, 1], strength=self.strength)  # it knows what its settings may be
 
     def prepare(self, job: Job) -> Arm:
         """Take the classes' shares from the training set."""

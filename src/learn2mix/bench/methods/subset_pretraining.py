@@ -29,7 +29,7 @@ class SubsetPretraining(Method):
     """
 
     name: ClassVar[str] = "subset-pretraining"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "batches from a small part of the set first, then from all of it"
     reference: ClassVar[str] = "arXiv:2410.16523, with small batches"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})

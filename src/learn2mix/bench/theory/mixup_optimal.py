@@ -47,7 +47,7 @@ def optimal_label(x: ArrayLike, points: ArrayLike, labels: ArrayLike, *, radius:
         x: Where, shape (d,) or (m, d).
         points: The training set, shape (N, d).
         labels: Their classes, integers, shape (N,).
-        radius: epsilon, above 0; the ball is closed.
+        radius: epsilon, above 0; the ball is closed, but for rounding.
         alpha: Of the Beta distribution, above 0; ``inf`` for lambda = 1/2, Midpoint Mixup.
 
     Returns:
@@ -95,7 +95,8 @@ def _interval(offset: Floats, along: Floats, radius: float) -> tuple[Floats, Flo
     same = squared == 0  # a point with itself, or two in one place: all lambdas or none
     middle = np.where(same, 0.5, -np.einsum("pd,pd->p", offset, along) / np.where(same, 1.0, squared))
     nearest = offset + middle[:, None] * along
-    room = radius**2 - np.einsum("pd,pd->p", nearest, nearest)
+    with np.errstate(over="ignore"):  # an infinite square holds everything
+        room = np.square(radius) - np.einsum("pd,pd->p", nearest, nearest)
     half = np.sqrt(np.where(room >= 0, room, np.nan) / np.where(same, 1.0, squared))
     return middle, np.where(same & (room >= 0), 0.5, half)
 
