@@ -174,6 +174,10 @@ class Proud(Counting):
         ("infobatch+mixup-stopped", "infobatch weights single examples here, and mixup-stopped trains on pairs"),
         ("dynamic-loading+infobatch", "ends its mixer's epochs when it validates"),
         ("smote+mfw", "none is a major one"),
+        ("dynamic-loading+ldam", "references are of a network trained on the task's own loss"),
+        ("dynamic-loading+logit-adjusted", "references are of a network trained on the task's own loss"),
+        ("dynamic-loading+post-hoc-logit-adjustment", "changed logits against references without"),
+        ("group-dro+infobatch", "follow the selector's factors rather than the losses"),
     ],
 )
 def test_what_would_count_twice_or_go_wrong_is_refused(name, message):
@@ -190,6 +194,25 @@ def test_feature_weakening_is_of_pairs_where_it_mixes_labels():
 @pytest.mark.parametrize("name", ["ldam+drw", "cdt+drw", "learn2mix+logit-adjusted", "learn2mix+infobatch+focal"])
 def test_what_belongs_together_is_not(name):
     assert find_method(name).name.count("+") == name.count("+")
+
+
+@pytest.mark.parametrize("given", [3, None, ["learn2mix"], Learn2Mix])
+def test_a_method_is_a_name_or_made(given):
+    with pytest.raises(TypeError, match=r"method was .*; it must be a name such as 'learn2mix', or a method made"):
+        find_method(given)
+    with pytest.raises(TypeError, match="was to be composed; it must be a method made"):
+        Composed((given, Focal()))
+
+
+def test_names_may_be_apart():
+    assert find_method(" cdt + learn2mix") == find_method("cdt+learn2mix")
+
+
+@pytest.mark.parametrize("name", ["learn2mix", "learn2mix-weighted", "yoked"])
+def test_a_mixing_rate_is_checked_when_it_is_given(name):
+    assert find_method(name).with_settings(mixing_rate=1.0).given() == {"mixing_rate": 1.0}
+    with pytest.raises(ValueError, match="mixing_rate was 2; it must be a number, at least 0 and at most 1"):
+        find_method(name).with_settings(mixing_rate=2)
 
 
 def test_methods_may_be_composed_in_steps_but_not_after_tuning():
@@ -235,9 +258,9 @@ def test_every_other_method_either_trains_beside_it_or_is_refused_in_words(entry
     for other in ENTRIES:
         composed, refusal = attempted(entry.part().rehearsal(), other.part().rehearsal())
         if composed is None:
-            assert re.search("both|makes no sense|not offered|changes nothing|without one|no kind of task", refusal), (
-                refusal
-            )
+            assert re.search(
+                "both|makes no sense|not offered|changes nothing|a way of its own|no kind of task", refusal
+            ), refusal
             continue
         kind = min(composed.kinds)
         if composed.refusal(toy_of(kind)):

@@ -128,6 +128,8 @@ def test_a_terminal_gets_a_bar_with_the_time_left(tmp_path):
             "no method is called 'smoothe'; did you mean smote?",
         ),
         (["compare", "digits", "--methods", "focal,focal"], 2, "names a method twice"),
+        (["compare", "digits", "--methods", "classical,all"], 2, "all stands for every method, and by itself"),
+        (["compare", "digits", "--mixing-rate", "nan"], 2, "mixing_rate was nan; it must be a number, at least 0"),
         (["compare", "digits", "--seeds", "0"], 2, "--seeds"),
         (["compare", "digits", "--epochs", "few"], 2, "--epochs"),
         (["compare", "digits", "--device", "abacus"], 2, "'abacus' cannot be used here"),

@@ -306,3 +306,42 @@ def test_the_bench_methods_settings():
     assert DynamicLoadingMethod(updates=5).rehearsal().settings(toy()) == {"updates": 5, "released": False}
     with pytest.raises(ValueError, match="updates was 0; it must be 1 or more; 64 is its authors' in pruning"):
         DynamicLoadingMethod(updates=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "given", "message"),
+    [
+        (ValueError, [math.nan, 1.0], r"validation_losses was \[nan, 1.0\]; group losses must be finite"),
+        (ValueError, [1.0], r"validation_losses had shape \(1,\); there are 2 groups"),
+        (
+            TypeError,
+            {"a": 1.0, "b": 2.0},
+            r"validation_losses was .* \(dict\); it must be 2 numbers, one mean loss a group, in",
+        ),
+        (TypeError, ["1", "2"], r"validation_losses was \['1', '2'\] \(list\)"),
+        (TypeError, [True, False], r"validation_losses was \[True, False\]"),
+    ],
+)
+def test_a_step_whose_validation_losses_are_refused_changes_nothing(error, given, message):
+    """Also in the middle of a batch, which is then not counted, and is drawn again after a restore."""
+    labels = torch.tensor([0] * 6 + [1] * 6)
+    mixer = Mixer(labels, 4, policy=DynamicLoading(0.5), seed=0)
+    batches = iter(mixer.batch_sampler)
+    first = labels[next(batches)]
+    mixer.observe(torch.ones(4), first)
+    mixer.observe(torch.full((2,), 100.0), labels[next(batches)[:2]])
+    before = mixer.state_dict()
+    with pytest.raises(error, match=message):
+        mixer.step(validation_losses=given)
+    after = mixer.state_dict()
+    assert after["sums"].equal(before["sums"])
+    assert after["consumed"] == before["consumed"] == 1
+    assert mixer.epoch == 0
+    mixer.step(validation_losses=torch.tensor([0.5, 0.5 + math.log(3)], requires_grad=True))
+    assert mixer.proportions.tolist() == pytest.approx([0.25, 0.75])
+
+
+def test_references_may_need_gradients_and_be_no_words():
+    assert DynamicLoading(torch.tensor([1.0, 2.0], requires_grad=True)).reference == (1.0, 2.0)
+    with pytest.raises(TypeError, match=r"reference was \['1', '2'\]"):
+        DynamicLoading(["1", "2"])

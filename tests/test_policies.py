@@ -169,6 +169,28 @@ def test_parameters_outside_their_declared_range_are_refused(entry, field):
             entry.part(**{**entry.example, field.name: value})
 
 
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=lambda entry: entry.name)
+def test_losses_may_be_of_any_numeric_type_and_are_refused_in_words_if_of_none(entry):
+    policy, counts = entry.part(**entry.example), np.array([4, 4])
+    start, losses = policy.init(np.array([0.75, 0.25])), np.array([1.0, 3.0])
+    moved = policy.update(start, losses, counts=counts).proportions
+    for told in (losses.tolist(), losses.astype(np.int64), torch.tensor(losses, requires_grad=True)):
+        np.testing.assert_array_equal(policy.update(start, told, counts=counts).proportions, moved)
+    if entry.name == "static":  # heeds none
+        return
+    for told in (["1", "3"], {0: 1.0, 1: 3.0}, [True, False], None, [1j, 1.0]):
+        with pytest.raises(TypeError, match=r"losses was .* 2 numbers, one mean loss a group"):
+            policy.update(start, told, counts=counts)
+    with pytest.raises(ValueError, match=r"losses was \[nan, 1.0\]"):
+        policy.update(start, np.array([np.nan, 1.0]), counts=counts)
+
+
+def test_shares_by_name_are_not_taken_for_the_names():
+    """The keys 0 and 1 would sum to 1."""
+    with pytest.raises(TypeError, match=r"it must be the shares alone.*\[mix\[name\] for name in mixer.group_names\]"):
+        policies.Static({0: 0.3, 1: 0.7})
+
+
 def test_every_combinator_refuses_what_is_no_policy():
     combinators = [e.part for e in ENTRIES.values() if "policy" in inspect.signature(e.part).parameters]
     assert len(combinators) == 3

@@ -27,7 +27,8 @@ def drawn_mixer(labels=(0, 0, 0, 0, 1, 1, 1, 1), batch_size=4, **options):
 
 
 def told(mixer, losses, indices, **options):
-    mixer.observe(torch.tensor(losses), mixer.groups_of(indices), indices=indices, **options)
+    losses = torch.tensor(losses, dtype=torch.float64)
+    mixer.observe(losses, mixer.groups_of(indices), indices=indices, **options)
 
 
 def train_on(mixer, losses):
@@ -54,6 +55,14 @@ def test_scores_are_the_last_finite_losses_and_count_from_step_on(device):
     mixer.observe(given([2.0]), [0], indices=[3])
     mixer.step()
     np.testing.assert_array_equal(scores_of(mixer), np.float32([4, NAN, NAN, 2, NAN, 5, 7, NAN]))
+
+
+def test_scores_stay_finite_where_losses_are():
+    mixer = drawn_mixer()
+    told(mixer, [3.0, 1e300, 2.0, 1.0], [0, 1, 4, 5])
+    mixer.step()
+    largest = np.finfo(np.float32).max
+    np.testing.assert_array_equal(scores_of(mixer)[[0, 1, 4, 5]], np.float32([3, largest, 2, 1]))
 
 
 def test_an_example_twice_in_one_call_has_the_loss_that_comes_last():

@@ -49,3 +49,36 @@ def test_step_takes_nothing_where_the_updates_are_made_in_observe(given):
     assert mixer.epoch == 0
     mixer.step()
     assert mixer.epoch == 1
+
+
+def test_losses_that_the_policy_refuses_are_left_out_and_training_goes_on():
+    """Negative ones; then 1 and 3 are heard as if those had never been."""
+    mixer = make()
+    batches = iter(mixer.batch_sampler)
+    observe(mixer, next(batches))
+    batch = next(batches)
+    with pytest.raises(ValueError, match="none may be negative"):
+        mixer.observe(torch.full((2,), -9.0), LABELS[batch])
+    assert mixer.proportions.tolist() == [0.5, 0.5]
+    for _ in range(2):
+        observe(mixer, next(batches))
+    assert mixer.history[-1].losses.tolist() == [1.0, 3.0]
+    assert mixer.proportions.tolist() == [0.375, 0.625]
+
+
+def test_a_step_refused_in_the_middle_of_a_batch_can_be_made_again():
+    """The open batch is closed once: it counts as one, and its losses are not heard."""
+    mixer = make()
+    batches = iter(mixer.batch_sampler)
+    observe(mixer, next(batches))
+    mixer.observe(torch.tensor([-9.0]), LABELS[next(batches)[:1]])
+    with pytest.raises(ValueError, match="none may be negative"):
+        mixer.step()
+    assert mixer.epoch == 0
+    mixer.step()
+    assert mixer.epoch == 1
+    batches = iter(mixer.batch_sampler)
+    observe(mixer, next(batches))
+    assert len(mixer.history) == 0  # one batch of two
+    observe(mixer, next(batches))
+    assert mixer.history[-1].losses.tolist() == [1.0, 3.0]

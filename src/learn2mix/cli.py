@@ -343,13 +343,18 @@ def _methods(asked: str, task: Task, part: float, mixing_rate: float | None) -> 
     for method in named or ():
         if method.name not in fits:
             raise typer.BadParameter(method.refusal(task), param_hint="--methods")
-    return [method.with_settings(mixing_rate=mixing_rate) for method in made]
+    try:
+        return [method.with_settings(mixing_rate=mixing_rate) for method in made]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--mixing-rate") from None
 
 
 def _method(name: str) -> Method:
     """Make a method by its name, or several at once by theirs joined by +."""
     from learn2mix.bench.runner import find_method
 
+    if name == "all":
+        raise typer.BadParameter("all stands for every method, and by itself", param_hint="--methods")
     parts = [_known("method", part.strip(), "--methods") for part in name.split("+")]
     try:
         return find_method("+".join(parts))

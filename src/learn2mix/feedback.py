@@ -118,11 +118,23 @@ class Feedback:
         if self._open is not None:
             self._open.zero_()
 
-    def settled_sums(self) -> Floats:
-        """Give the sums of whole batches, shape (3, k + 1): losses, counts, non-finite; the last column unknown groups'."""
-        if self._settled is None:
-            return np.zeros((3, len(self._names) + 1))
-        return self._settled.to("cpu", torch.float64, copy=True).numpy()
+    def drop(self) -> None:
+        """Forget all losses but the last known ones of the groups."""
+        for buffer in (self._settled, self._open):
+            if buffer is not None:
+                buffer.zero_()
+
+    def sums(self, *, whole: bool = True) -> Floats:
+        """Give the sums, (3, k + 1): losses, counts, non-finite; the last column unknown groups'.
+
+        Args:
+            whole: Of whole batches alone; or of the open one too.
+        """
+        sums = np.zeros((3, len(self._names) + 1))
+        for buffer in (self._settled, None if whole else self._open):
+            if buffer is not None:
+                sums += buffer.to("cpu", torch.float64).numpy()
+        return sums
 
     def load(self, sums: Floats, known: Floats) -> None:
         """Go on from saved sums, shape (3, k + 1), and last known losses, (k,)."""
@@ -139,8 +151,9 @@ class Feedback:
         if sums[_COUNT:, -1].any():
             stray = "on another replica" if self._stray is None else repr(int(self._stray))
             self._stray = None
-            if self._settled is not None:
-                self._settled[:, -1] = 0
+            for buffer in (self._settled, self._open):
+                if buffer is not None:
+                    buffer[:, -1] = 0
             raise ValueError(_unknown(stray, self._names) + "; call step() again to go on without those losses")
         losses, counts, non_finite = sums[:, :-1]
         self._warn(non_finite)
@@ -153,9 +166,7 @@ class Feedback:
     def forget(self, heard: Heard) -> None:
         """Start anew, but for the last known losses."""
         self.known = heard.known
-        for buffer in (self._settled, self._open):
-            if buffer is not None:
-                buffer.zero_()
+        self.drop()
 
     def _warn(self, non_finite: Floats) -> None:
         """Name each group that had a non-finite loss, once."""

@@ -215,7 +215,8 @@ class Mixer:
         Raises:
             TypeError: An argument is of the wrong kind.
             ValueError: Shapes disagree, more is observed than was drawn, a group or index is unknown or a weight negative
-                (on an accelerator, the latter show at :meth:`step`). Nothing is added then.
+                (on an accelerator, the latter show at :meth:`step`): nothing is added then. Or the policy refuses the losses
+                of an update made here: those since the last one are left out, and training goes on.
         """
         loss, counted, positions = self._feedback.read(losses, groups, weights)
         chosen = self._selection.read(indices, positions)
@@ -269,15 +270,16 @@ class Mixer:
                 "are made in observe then, which hears losses alone; leave it out, or leave out update_every"
             )
         check_signals(self._policy, signals)
-        if self._sampler.open:
-            self._feedback.settle()
-            self._count(1)
-        sums = [self._feedback.settled_sums()] if self._pace.every is None else []
+        sums = [self._feedback.sums(whole=False)] if self._pace.every is None else []
         tables = self._selection.tables(epoch=self.epoch, place=self._sampler.place)
         totals = self._replicas.totals([*sums, *tables], self._sampler.used, reduce)
         scores = self._selection.merged(totals[len(sums) :])
         if self._pace.every is None:
             self._update(totals[0], signals)
+        elif self._sampler.open:
+            self._sampler.close()
+            self._feedback.settle()
+            self._count(1)
         self._selection.take_up(scores)
         self._sampler.end_epoch()
         if self._pace.every is None:
@@ -348,7 +350,12 @@ class Mixer:
     def _count(self, batches: int) -> None:
         """Count batches towards the next update within the epoch, and make it when it is due."""
         if self._pace.count(batches):
-            self._update(self._replicas.total(self._feedback.settled_sums(), self._sampler.used), {})
+            total = self._replicas.total(self._feedback.sums(), self._sampler.used)
+            try:
+                self._update(total, {})
+            except (TypeError, ValueError):
+                self._feedback.drop()  # or what is refused would come up again at the next update
+                raise
             self._sampler.change(self._proportions)
 
     def _update(self, sums: Floats, signals: Mapping[str, Any]) -> None:
@@ -369,7 +376,7 @@ class Mixer:
     def _heard(self) -> list[Floats]:
         """What whole batches of the epoch told: arrays that add up over the replicas."""
         tables = self._selection.tables(epoch=self.epoch, place=self._sampler.consumed * self._local_size)
-        return [self._feedback.settled_sums(), *tables]
+        return [self._feedback.sums(), *tables]
 
     def _saved(self, heard: list[Floats]) -> dict[str, Any]:
         epoch, consumed, reports, stream = self._sampler.checkpoint()

@@ -24,7 +24,7 @@ from learn2mix.bench.methods.composed import Composed
 from learn2mix.bench.record import Run
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import DivergedError, EpochSummary, Scores, Trainer, Work, evaluate, reestimate
-from learn2mix.checks import whole_number
+from learn2mix.checks import brief, whole_number
 from learn2mix.diagnostics import ClassRecorder
 
 VALIDATION_FRACTION = 0.1
@@ -50,11 +50,17 @@ def find_method(method: str | Method) -> Method:
     Names joined by ``+`` stand for all these methods at once, see :class:`Composed`.
 
     Raises:
+        TypeError: It is neither.
         ValueError: There is no method of that name, or those named do not go together.
     """
     if isinstance(method, Method):
         return method
-    parts: list[Method] = [registry.get("method", name).part() for name in method.split("+")]
+    if not isinstance(method, str):
+        raise TypeError(
+            f"method was {brief(method)} ({type(method).__name__}); it must be a name such as 'learn2mix', or a method made, "
+            "such as Learn2Mix(mixing_rate=0.2)"
+        )
+    parts: list[Method] = [registry.get("method", name.strip()).part() for name in method.split("+")]
     return parts[0] if len(parts) == 1 else Composed(tuple(parts))
 
 

@@ -70,22 +70,33 @@ def parameter(allowed: Range, *, default: Any = dataclasses.MISSING, integer: bo
     return dataclasses.field(default=default, metadata={"range": allowed, "integer": integer, "fix": fix})
 
 
-def check_losses(losses: Floats, state: State) -> None:
-    """Check the losses an update is given.
+def check_losses(losses: Any, state: State, name: str = "losses") -> Floats:
+    """Return the losses that an update is given as float64, (k,), once checked.
 
     Raises:
+        TypeError: They are no numbers.
         ValueError: Their shape is not that of the proportions, or one is not finite.
     """
-    if np.shape(losses) != state.proportions.shape:
+    k = len(state.proportions)
+    try:
+        heard = np.asarray(losses.detach().cpu() if isinstance(losses, torch.Tensor) else losses)
+        if heard.dtype.kind not in "iuf":
+            raise TypeError
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{name} was {brief(losses)} ({type(losses).__name__}); it must be {k} numbers, one mean loss a group, in the "
+            "order of mixer.group_names"
+        ) from None
+    if heard.shape != (k,):
         raise ValueError(
-            f"losses had shape {np.shape(losses)}; there are {len(state.proportions)} groups, so it must be "
-            f"({len(state.proportions)},), one mean loss a group"
+            f"{name} had shape {heard.shape}; there are {k} groups, so it must be ({k},), one mean loss a group"
         )
-    if not np.isfinite(losses).all():
+    if not np.isfinite(heard).all():
         raise ValueError(
-            f"losses was {brief(list(losses))}; group losses must be finite; leave non-finite examples out of the mean, "
-            "as Mixer does"
+            f"{name} was {brief(heard.tolist())}; group losses must be finite; leave non-finite examples out of the mean, "
+            "as Mixer.observe does"
         )
+    return heard.astype(np.float64)
 
 
 def check_proportions(proportions: Any, num_groups: int, source: str) -> Floats:

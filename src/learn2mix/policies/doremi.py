@@ -127,12 +127,13 @@ class Doremi(Parameters):
             **signals: Ignored.
 
         Raises:
+            TypeError: The losses are no numbers.
             ValueError: A loss is negative or not finite, or the shape is wrong.
         """
-        check_losses(losses, state)
-        if (np.asarray(losses) < 0).any():
+        losses = check_losses(losses, state)
+        if (losses < 0).any():
             raise ValueError(
-                f"losses was {brief(np.asarray(losses).tolist())}; Doremi hears losses in excess of a reference network's, "
+                f"losses was {brief(losses.tolist())}; Doremi hears losses in excess of a reference network's, "
                 "clipped at 0; pass them through policies.doremi.excess before taking means"
             )
         scores = np.where(np.asarray(counts) > 0, losses, state.scores)

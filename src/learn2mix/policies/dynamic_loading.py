@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from learn2mix.checks import Range, brief
 from learn2mix.policies.base import Floats, Parameters, State, check_losses, parameter
@@ -117,10 +118,13 @@ class DynamicLoading(Parameters):
             **signals: Ignored.
 
         Raises:
+            TypeError: The losses are no numbers.
             ValueError: A loss is not finite, or the shape is wrong.
         """
-        heard = np.asarray(losses if validation_losses is None else validation_losses, dtype=np.float64)
-        check_losses(heard, state)
+        if validation_losses is None:
+            heard = check_losses(losses, state)
+        else:
+            heard = check_losses(validation_losses, state, "validation_losses")
         with np.errstate(over="ignore", divide="ignore"):  # a loss near the largest number, and the logarithm of 0
             above = heard - np.asarray(self.reference)
             moved = log_normalised(state.log_weights + (np.maximum(above, 0) if self.clip else above))
@@ -132,10 +136,11 @@ class DynamicLoading(Parameters):
 def _as_reference(given: Any) -> float | tuple[float, ...]:
     """Give plain numbers, so that equal settings are equal."""
     try:
-        values = np.asarray(given, dtype=np.float64)
-        if given is None or isinstance(given, (bool, str)) or values.ndim > 1:
+        values = np.asarray(given.detach().cpu() if isinstance(given, torch.Tensor) else given)
+        if values.dtype.kind not in "iuf" or values.ndim > 1:
             raise TypeError
-    except (TypeError, ValueError):
+        values = values.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError):
         raise TypeError(
             f"DynamicLoading's reference was {brief(given)}; it must be a loss for each group, or a single one for all"
         ) from None

@@ -34,7 +34,8 @@ class ema(Parameters):
     """Give another policy exponentially smoothed group losses.
 
     ``smoothed_i <- decay * smoothed_i + (1 - decay) * loss_i`` for each group seen since the last update; a group's first
-    loss is taken as it is.
+    loss is taken as it is. What a policy is told by signals besides, as :class:`DynamicLoading` is of validation losses,
+    is passed on as it is.
 
     Args:
         policy: The policy that hears the smoothed losses.
@@ -72,7 +73,7 @@ class ema(Parameters):
 
     def update(self, state: EmaState, losses: Floats, *, counts: Floats, **signals: Any) -> EmaState:
         """Smooth the losses of the groups seen (``counts`` above 0), then update the inner policy."""
-        check_losses(losses, state)
+        losses = check_losses(losses, state)
         present = np.asarray(counts) > 0
         blended = self.decay * state.smoothed + (1 - self.decay) * losses
         smoothed = np.where(present, np.where(state.seen > 0, blended, losses), state.smoothed)

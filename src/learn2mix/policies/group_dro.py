@@ -103,9 +103,10 @@ class GroupDRO(Parameters):
             **signals: Ignored.
 
         Raises:
+            TypeError: The losses are no numbers.
             ValueError: A loss is not finite, or the shape is wrong.
         """
-        check_losses(losses, state)
+        losses = check_losses(losses, state)
         seen = np.asarray(counts) > 0
         if not seen.any():
             return state

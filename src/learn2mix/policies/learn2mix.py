@@ -63,12 +63,13 @@ class Learn2Mix(Parameters):
             **signals: Ignored.
 
         Raises:
+            TypeError: The losses are no numbers.
             ValueError: A loss is negative or not finite, or the shape is wrong.
         """
-        check_losses(losses, state)
+        losses = check_losses(losses, state)
         if (losses < 0).any():
             raise ValueError(
-                f"losses was {brief(np.asarray(losses).tolist())}; Learn2Mix divides losses by their sum, so none may "
+                f"losses was {brief(losses.tolist())}; Learn2Mix divides losses by their sum, so none may "
                 "be negative; observe a loss that is bounded below by 0"
             )
         largest = losses.max()

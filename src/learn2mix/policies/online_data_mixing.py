@@ -105,15 +105,14 @@ class OnlineDataMixing(Parameters):
             **signals: Ignored.
 
         Raises:
+            TypeError: The losses are no numbers.
             ValueError: A loss is not finite, or the shape is wrong.
         """
-        check_losses(losses, state)
+        losses = check_losses(losses, state)
         num_groups, updates = len(losses), state.updates + 1
         with np.errstate(over="ignore", divide="ignore"):  # the logarithm of no reward; losses near the largest number
             if self.form == "released":
-                heard = np.logaddexp(
-                    np.log(self.smoothing) + state.rewards, np.log1p(-self.smoothing) + np.asarray(losses)
-                )
+                heard = np.logaddexp(np.log(self.smoothing) + state.rewards, np.log1p(-self.smoothing) + losses)
             else:
                 heard = self.smoothing * state.rewards + (1 - self.smoothing) * losses / state.proportions
         rewards = np.where(np.asarray(counts) > 0, np.clip(heard, -LARGEST, LARGEST), state.rewards)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -67,6 +67,11 @@ class Static(Parameters):
                     "proportions themselves"
                 )
         else:
+            if isinstance(self.mix, Mapping):
+                raise TypeError(
+                    f"Static's mix was {brief(self.mix)}; it must be the shares alone, in the order of mixer.group_names: "
+                    "[mix[name] for name in mixer.group_names]"
+                )
             try:
                 given = tuple(float(share) for share in self.mix)
             except (TypeError, ValueError):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from learn2mix.checks import Range
-from learn2mix.policies.base import Floats, Parameters, Policy, State, parameter
+from learn2mix.policies.base import Floats, Parameters, Policy, State, check_losses, parameter
 from learn2mix.policies.learn2mix import Learn2Mix
 from learn2mix.registry import register
 
@@ -70,6 +70,7 @@ class warmup(Parameters):
 
     def update(self, state: WarmupState, losses: Floats, *, counts: Floats, **signals: Any) -> WarmupState:
         """Count the update; past the warm-up, pass it on."""
+        check_losses(losses, state)
         made = state.updates + 1
         if made < self.updates:
             return WarmupState(state.proportions, state.inner, made)

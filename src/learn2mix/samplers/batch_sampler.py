@@ -138,6 +138,10 @@ class BatchSampler(Sampler[list[int]]):
         self.consumed, self.open = divmod(total, self._local_size)
         return whole
 
+    def close(self) -> None:
+        """Count the batch that was consumed in part as whole."""
+        self.consumed, self.open = self.consumed + bool(self.open), 0
+
     @property
     def place(self) -> int:
         """Examples of the epoch consumed so far, by this process."""

@@ -12,6 +12,8 @@ from torch import Tensor
 
 Floats = NDArray[np.float64]
 
+_MOST = float(np.finfo(np.float32).max)
+
 
 class Scores:
     """Last losses in force, and those of the epoch under way, which are not.
@@ -57,7 +59,10 @@ class Scores:
             old = torch.full((number,), torch.nan) if self._losses is None else self._losses
             indices_of_old = torch.zeros(number, dtype=torch.int64) if self._losses is None else self._indices
             self._losses, self._indices = old.to(losses.device), indices_of_old.to(losses.device)
-        self._losses[place : place + len(losses)] = losses
+        # what is finite stays so in float32
+        self._losses[place : place + len(losses)] = torch.where(
+            losses.isfinite(), losses.clamp(-_MOST, _MOST), torch.nan
+        )
         self._indices[place : place + len(losses)] = indices
 
     def skip(self, epoch: int, place: int, number: int) -> None:

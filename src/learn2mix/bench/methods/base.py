@@ -144,7 +144,7 @@ class Method(ABC):
             neither is done twice.
         beside: Other methods that correct for class sizes and yet go together with it, by name.
         pairs: Whether it trains on pairs of examples, so that one weight an example does not do.
-        clashes: Methods that it must not be composed with, by name, and why, as a clause.
+        clashes: Methods that it must not be composed with, by name or by what they change, and why, as a clause.
         instead: The method that takes its place on a task of such a kind that it still does not fit.
         search: The values that tuning may give to the method's main setting, by its name, in ascending order; empty
             where it has none. The value in use need not be among them.

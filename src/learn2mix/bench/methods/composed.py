@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any, get_args
 
 from torch import nn
@@ -13,6 +13,7 @@ from learn2mix.bench.methods.base import Job, Method
 from learn2mix.bench.methods.tuned import Tuned
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import Arm, Role, StartEpoch
+from learn2mix.checks import brief
 
 _ROLES: tuple[str, ...] = get_args(Role)
 _SHARED = frozenset({"start_epoch"})
@@ -31,6 +32,7 @@ class Composed(Method):
         parts: Two or more methods; they are put in the order of what they change.
 
     Raises:
+        TypeError: One is no method.
         ValueError: Two of them change the same thing, one changes nothing, or one says that it clashes with another.
 
     >>> from learn2mix.bench.methods import Focal, Learn2Mix
@@ -45,6 +47,7 @@ class Composed(Method):
 
     def __post_init__(self) -> None:
         flat = [part for given in self.parts for part in (given.parts if isinstance(given, Composed) else (given,))]
+        _check_made(flat)
         parts = tuple(sorted(flat, key=lambda part: (min(map(_ROLES.index, part.changes), default=-1), part.name)))
         _check(parts)
         values = {
@@ -101,6 +104,15 @@ class Composed(Method):
         return Composed(tuple(method.rehearsal() for method in self.parts))
 
 
+def _check_made(parts: Sequence[Any]) -> None:
+    for part in parts:
+        if not isinstance(part, Method):
+            raise TypeError(
+                f"{brief(part)} was to be composed; it must be a method made, such as Learn2Mix(); by names find_method puts "
+                "methods together: find_method('learn2mix+cdt')"
+            )
+
+
 def _check(parts: Sequence[Method]) -> None:
     names = [part.name for part in parts]
     joined = "+".join(names)
@@ -123,14 +135,14 @@ def _check(parts: Sequence[Method]) -> None:
                     "side: separate methods by commas"
                 )
             owner[role] = part.name
-    for part in parts:
-        for name in names:
-            if name in part.clashes:
-                raise ValueError(f"{joined} makes no sense: {part.clashes[name]}; leave one of them out")
+    for part, other in permutations(parts, 2):
+        for what in (other.name, *sorted(other.changes)):
+            if what in part.clashes:
+                raise ValueError(f"{joined} makes no sense: {part.clashes[what]}; leave one of them out")
     if "selector" in owner and "feed" in owner and not any(part.mixes for part in parts):
         raise ValueError(
-            f"{joined}: {owner['selector']} chooses within a mixer's groups, and {owner['feed']} fills its batches without "
-            "one; compose it with a method that mixes, such as learn2mix"
+            f"{joined}: {owner['selector']} chooses within a mixer's groups, and {owner['feed']} fills its batches in a way "
+            "of its own; compose it with a method that mixes, such as learn2mix"
         )
     if not frozenset.intersection(*(part.kinds for part in parts)):
         fits = "; ".join(f"{part.name} is for {' and '.join(sorted(part.kinds))}" for part in parts)

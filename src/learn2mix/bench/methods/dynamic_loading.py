@@ -41,7 +41,8 @@ class DynamicLoading(Method):
     clashes: ClassVar[Mapping[str, str]] = {
         "infobatch": "dynamic-loading ends its mixer's epochs when it validates, and infobatch counts in the run's",
         "last-loss": "dynamic-loading ends its mixer's epochs when it validates, and passes that are cut leave no scores",
-        "post-hoc-logit-adjustment": "dynamic-loading would validate adjusted logits against references without",
+        "loss": "dynamic-loading's references are of a network trained on the task's own loss",
+        "wrap": "dynamic-loading would validate changed logits against references without",
     }
 
     updates: int = 64

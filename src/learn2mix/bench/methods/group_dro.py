@@ -29,6 +29,9 @@ class GroupDRO(Method):
     reference: ClassVar[str] = "Sagawa et al., arXiv:1911.08731, Algorithm 1 in its mini-batch form"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed", "combine"})
     classes: ClassVar[Shares] = "evened"
+    clashes: ClassVar[Mapping[str, str]] = {
+        "selector": "group-dro's weights would follow the selector's factors rather than the losses"
+    }
     mixes: ClassVar[bool] = True
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"step_size": (0.0001, 0.001, 0.01, 0.1, 1.0)}
 

@@ -23,7 +23,7 @@ class Learn2MixWeighted(Method):
     A control: the expected gradient is learn2mix's, without its resampling.
 
     Args:
-        mixing_rate: How fast alpha follows the group losses, in (0, 1]; None takes the task's.
+        mixing_rate: How fast alpha follows the group losses, in [0, 1]; None takes the task's.
     """
 
     name: ClassVar[str] = "learn2mix-weighted"
@@ -33,6 +33,10 @@ class Learn2MixWeighted(Method):
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.mixing_rate is not None:
+            policies.Learn2Mix(mixing_rate=self.mixing_rate)  # the policy knows what it may be
 
     def prepare(self, job: Job) -> Arm:
         """Make the feed."""

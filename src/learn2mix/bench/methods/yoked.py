@@ -25,7 +25,7 @@ class Yoked(Method):
     training set, other initial weights and another order; it is preparation, counted and timed apart.
 
     Args:
-        mixing_rate: The other run's, in (0, 1]; None takes the task's.
+        mixing_rate: The other run's, in [0, 1]; None takes the task's.
     """
 
     name: ClassVar[str] = "yoked"
@@ -36,6 +36,10 @@ class Yoked(Method):
     search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
 
     mixing_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.mixing_rate is not None:
+            policies.Learn2Mix(mixing_rate=self.mixing_rate)  # the policy knows what it may be
 
     def prepare(self, job: Job) -> Arm:
         """Train the other run and keep its path."""
