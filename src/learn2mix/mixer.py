@@ -15,17 +15,13 @@ from learn2mix import checkpoint
 from learn2mix.checks import brief, whole_number
 from learn2mix.feedback import Feedback
 from learn2mix.groups import ContiguousGroups, Names, as_groups, check_batch_size, check_indices
-from learn2mix.policies.base import Policy, check_policy, check_signals, check_state, describe, pack, unpack
+from learn2mix.policies.base import Floats, Policy, check_policy, check_signals, check_state, describe, pack, unpack
 from learn2mix.replicas import Reduce, find_replicas
 from learn2mix.samplers.batch_sampler import BatchSampler
 from learn2mix.samplers.stream import Stream
 from learn2mix.selectors.base import Selector
 from learn2mix.selectors.selection import select
 from learn2mix.updates import Pace, Update
-
-Floats = NDArray[np.float64]
-
-_HISTORY = 1000
 
 
 class Mixer:
@@ -98,10 +94,9 @@ class Mixer:
         self._state = self._policy.init(self._groups.sizes / self._num_examples)
         self._proportions = check_state(self._state, self.num_groups, self._policy_name)
         self._feedback = Feedback(self._groups.names)
-        self.history: deque[Update] = deque(maxlen=_HISTORY)
+        self.history: deque[Update] = deque(maxlen=1000)
         """The last 1000 updates, oldest first; not part of the state."""
-        place = (self._replicas.count, self._replicas.rank)
-        self._selection = select(selector, self._groups, self._batch_size, *place)
+        self._selection = select(selector, self._groups, self._batch_size, self._replicas.count, self._replicas.rank)
         stream = Stream(
             self._groups,
             self._batch_size,
@@ -216,7 +211,7 @@ class Mixer:
             TypeError: An argument is of the wrong kind.
             ValueError: Shapes disagree, more is observed than was drawn, a group or index is unknown or a weight negative
                 (on an accelerator, the latter show at :meth:`step`): nothing is added then. Or the policy refuses the losses
-                of an update made here: those since the last one are left out, and training goes on.
+                of an update made here: those since the last are left out.
         """
         loss, counted, positions = self._feedback.read(losses, groups, weights)
         chosen = self._selection.read(indices, positions)
@@ -320,7 +315,7 @@ class Mixer:
             ValueError: It is damaged, of another version, or of a Mixer with other arguments; or it is one replica's
                 state with sums of an epoch under way, and this is another replica. Nothing is changed then.
         """
-        me = (self._replicas.rank, self._replicas.count)
+        me = self._replicas.place
         saved = checkpoint.load(state, setup=self._setup(), replica=me, batches_per_epoch=len(self._sampler))
         policy_state = unpack(self._state, saved.policy)
         proportions = check_state(policy_state, self.num_groups, "the saved state")
@@ -366,12 +361,10 @@ class Mixer:
             check_state(state, self.num_groups, self._policy_name)
             if self._replicas.joined:
                 state = unpack(state, self._replicas.from_first(pack(state)))
-        proportions = check_state(state, self.num_groups, self._policy_name)
-        self._state, self._proportions = state, proportions
+        self._state, self._proportions = state, check_state(state, self.num_groups, self._policy_name)
         self._feedback.forget(heard)
-        self.history.append(
-            Update(self.epoch, self._sampler.consumed, heard.losses, heard.counts, heard.non_finite, proportions.copy())
-        )
+        told = (heard.losses, heard.counts, heard.non_finite)
+        self.history.append(Update(self.epoch, self._sampler.consumed, *told, self._proportions.copy()))
 
     def _heard(self) -> list[Floats]:
         """What whole batches of the epoch told: arrays that add up over the replicas."""
@@ -382,7 +375,7 @@ class Mixer:
         epoch, consumed, reports, stream = self._sampler.checkpoint()
         return checkpoint.save(
             setup=self._setup(),
-            replica=None if self._replicas.count == 1 else (self._replicas.rank, self._replicas.count),
+            replica=None if self._replicas.count == 1 else self._replicas.place,
             position=(epoch, consumed, reports),
             stream=stream.state(),
             policy=pack(self._state),

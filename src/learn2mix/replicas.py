@@ -33,6 +33,11 @@ class Replicas:
     assumed: bool = False
 
     @property
+    def place(self) -> tuple[int, int]:
+        """The rank, and W."""
+        return self.rank, self.count
+
+    @property
     def joined(self) -> bool:
         """Whether a process group can sum over the replicas."""
         return self.group is not None
