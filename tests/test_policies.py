@@ -404,3 +404,12 @@ def test_a_policy_of_ones_own_that_names_no_signals_takes_any():
             mixer.observe([1.0, 2.0], mixer.groups_of(indices))
         mixer.step(wanted=np.array([0.25, 0.75]))
         assert mixer.proportions.tolist() == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("value", ["2", 2.5, True, torch.tensor(2)])
+def test_a_saved_number_of_another_kind_is_refused(value):
+    policy = policies.OnlineDataMixing()
+    saved = pack(policy.init(np.array([0.5, 0.5])))
+    assert unpack(policy.init(np.array([0.5, 0.5])), {**saved, "updates": 2}).updates == 2
+    with pytest.raises(ValueError, match=r"the saved policy state's updates was .*; it must be like 0"):
+        unpack(policy.init(np.array([0.5, 0.5])), {**saved, "updates": value})

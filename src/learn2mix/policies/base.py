@@ -220,6 +220,9 @@ def _unpack_value(name: str, like: Any, value: Any) -> Any:
                 f"{like.dtype}; the state is damaged or of another policy"
             )
         return array
-    if isinstance(value, bool) != isinstance(like, bool) or not isinstance(value, (int, float, str, type(None))):
+    own = _pack_value(like)
+    plain = (bool, int, float, str)
+    known = plain if own is None else (type(own), int) if isinstance(own, float) else (type(own),)
+    if value is not None and type(value) not in known:  # None is for what there is not yet
         raise ValueError(f"the saved policy state's {name} was {brief(value)}; it must be like {like!r}")
     return value
