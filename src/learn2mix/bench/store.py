@@ -195,7 +195,8 @@ def _read(path: Path) -> Run | None:
     except OSError as error:
         raise _damaged(path, error) from error
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        # without threads: the file is small, and one that has not ended at exit aborts the process
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         texts = {part: metadata[part] for part in PARTS}
         curves = {name: _array(table.column(name).combine_chunks()) for name in table.column_names}
