@@ -1,6 +1,7 @@
 """The page of results, docs/results.md: every exhibit as Markdown, from the stored runs alone."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ a small machine (`imdb-200`) is asked for by `--tasks`.
 def page() -> str:
     """Give the whole page."""
     exhibits = sorted((*STUDIES, *PAPER), key=lambda exhibit: (exhibit.name != FIRST, not exhibit.of_paper))
-    parts = [HEAD]
+    parts: list[str] = []
     lacking: list[str] = []
     for exhibit in exhibits:
         done = stored(exhibit)
@@ -58,7 +59,14 @@ def page() -> str:
     parts.append(subset())
     parts.append("## What was not run\n\n" + "\n".join(f"- {name}" for name in lacking) + "\n")
     parts.append(origins())
-    return "\n".join(parts)
+    return "\n".join([HEAD, contents(parts), *parts])
+
+
+def contents(parts: Sequence[str]) -> str:
+    """List the page's sections, each linked to."""
+    titles = [line.removeprefix("## ") for part in parts for line in part.splitlines() if line.startswith("## ")]
+    slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+    return "\n".join(f"- [{title}](#{slug})" for title, slug in zip(titles, slugs, strict=True)) + "\n"
 
 
 def stored(exhibit: Exhibit) -> Reproduction:

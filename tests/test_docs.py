@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -123,3 +124,18 @@ def test_every_method_was_measured_and_its_card_says_how_it_did():
 def test_the_stored_runs_are_small():
     stored = [path for path in (DOCS.parent / "results").rglob("*") if path.suffix in (".parquet", ".json")]
     assert sum(path.stat().st_size for path in stored) < 10e6
+
+
+PAGES = sorted([*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS.parent).as_posix())
+def test_links_lead_somewhere(page):
+    """To a file or folder that is there, and in a page to one of its headings."""
+    links = re.findall(r"\]\((?!\w+:)([^)#]*)(?:#([^)]*))?\)", page.read_text())
+    for target, anchor in links:
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}, anchor
