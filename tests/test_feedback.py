@@ -349,3 +349,16 @@ class TestAccelerator:
         state = mixer.state_dict()
         state["policy"]["proportions"] = state["policy"]["proportions"].cuda()
         listening_mixer([0, 1, 1])[0].load_state_dict(state)
+
+
+def test_losses_of_a_batch_whose_pass_was_broken_off_are_not_heard_at_step():
+    """Nothing has been trained on then, so that nothing moves."""
+    labels = torch.tensor([0, 1, 1])
+    mixer = Mixer(labels, 3, policy=policies.Learn2Mix(mixing_rate=0.1), seed=0)
+    batch = next(iter(mixer.batch_sampler))
+    mixer.observe(torch.ones(2), labels[batch][:2])
+    iter_again = iter(mixer.batch_sampler)
+    assert len(next(iter_again)) == 3
+    mixer.step()
+    assert mixer.proportions.tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert mixer.history[-1].counts.tolist() == [0, 0]

@@ -265,7 +265,7 @@ class Mixer:
                 "are made in observe then, which hears losses alone; leave it out, or leave out update_every"
             )
         check_signals(self._policy, signals)
-        sums = [self._feedback.sums(whole=False)] if self._pace.every is None else []
+        sums = [self._feedback.sums(whole=not self._sampler.open)] if self._pace.every is None else []
         tables = self._selection.tables(epoch=self.epoch, place=self._sampler.place)
         totals = self._replicas.totals([*sums, *tables], self._sampler.used, reduce)
         scores = self._selection.merged(totals[len(sums) :])
