@@ -44,6 +44,7 @@ def train(rank: int, meeting_point: str) -> None:
     if rank == 0:
         for replica, proportions in enumerate(shares):
             print(f"replica {replica}: {len(x)} examples a step, proportions {proportions}")
+    dist.barrier()  # or one may leave while the other is still talking to it
     dist.destroy_process_group()
 
 
