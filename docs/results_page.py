@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,10 +93,18 @@ def verdict_counts() -> str:
 def tuned_table() -> str:
     """Give the table of tuned learn2mix beside tuned classical training and the best of all tuned methods, a row a task."""
     exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == "tuned")
-    lines = [
-        "| Task | n | Test figure | classical | learn2mix | Difference | 95 % interval | Verdict | Best of all |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- | --- |",
-    ]
+    titles = (
+        "Task",
+        "n",
+        "Test figure",
+        "classical",
+        "learn2mix",
+        "Difference",
+        "95 % interval",
+        "Verdict",
+        "Best of all",
+    )
+    lines = []
     for one in stored(exhibit).shown:
         if one.summary is None or unanswered(one):
             continue
@@ -116,8 +124,8 @@ def tuned_table() -> str:
             columns["Verdict"][ours],
             f"{best}, {columns[ends][place[best]]}",
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    return grid(titles, lines, words=(0, 2, 7, 8)) + "\n"
 
 
 def unanswered(shown: Shown) -> bool:
@@ -142,10 +150,15 @@ def section(exhibit: Exhibit, blocks: Sequence[Block]) -> str:
 
 def table(block: Block) -> str:
     """Write a block's columns as a Markdown table."""
-    rules = ["---:" if column.numeric else "---" for column in block.columns]
-    cells = zip(*(column.cells for column in block.columns), strict=True)
-    lines = [[column.title for column in block.columns], rules, *cells]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    words = [i for i, column in enumerate(block.columns) if not column.numeric]
+    rows = zip(*(column.cells for column in block.columns), strict=True)
+    return grid([column.title for column in block.columns], rows, words)
+
+
+def grid(titles: Sequence[str], rows: Iterable[Sequence[str]], words: Collection[int] = (0,)) -> str:
+    """Write a Markdown table; figures are set flush right, and ``words`` are the columns that hold none."""
+    rules = ["---" if i in words else "---:" for i in range(len(titles))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (titles, rules, *rows))
 
 
 def equal_seconds() -> str:
@@ -156,9 +169,9 @@ def equal_seconds() -> str:
         "The paper holds methods to the same seconds, and its code feeds them differently: in those of 60 epochs of learn2mix "
         "on MNIST it makes 45 of classical training. Here both make the same steps. At the epochs that each has in the paper's "
         "code, our accuracy beside the paper's, and classical training's at learn2mix's epochs:\n",
-        "| Method | Part of E | Epoch in the paper's code | ours, % | paper, % | ours at learn2mix's epoch, % |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    titles = ("Method", "Part of E", "Epoch in the paper's code", "ours, %", "paper, %", "ours at learn2mix's epoch, %")
+    rows = []
     for method, epochs in (("learn2mix", 60), ("classical", 45)):
         own = [run.curves for run in runs if run.settings["method"] == method]
         for part, published in zip((0.25, 0.5), TABLE_1["mnist"][method], strict=False):
@@ -175,8 +188,8 @@ def equal_seconds() -> str:
                 f"{100 - 100 * published.mean:.2f}",
                 f"{100 - 100 * ours.mean:.2f} ± {100 * (ours.half_width or 0):.2f}",
             ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + f"\n\nn = {len(own)}.\n"
+            rows.append(cells)
+    return "\n".join([*lines, grid(titles, rows)]) + f"\n\nn = {len(own)}.\n"
 
 
 def too_much() -> str:
@@ -189,9 +202,16 @@ def too_much() -> str:
         "which no network can predict: it stays the largest, and learn2mix gives that group ever more of each batch. Its few "
         "examples are then learnt by heart, and its test error rises. A group's loss tells how much is wrong, not how much "
         "of it can be learnt. Means over seeds:\n",
-        "| Method | Epoch | Test error | Of the uniform group | Share of that group in the batches, % | Training error |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    titles = (
+        "Method",
+        "Epoch",
+        "Test error",
+        "Of the uniform group",
+        "Share of that group in the batches, %",
+        "Training error",
+    )
+    rows = []
     for method in ("learn2mix", "classical"):
         own = [run.curves for run in runs if run.settings["method"] == method]
         epochs = own[0]["epoch"]
@@ -206,8 +226,8 @@ def too_much() -> str:
                 f"{mean['proportions'][i, -1] * 100:.0f}",
                 f"{mean['train_metric'][i]:.2f}",
             ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            rows.append(cells)
+    return "\n".join([*lines, grid(titles, rows)]) + "\n"
 
 
 def spread() -> str:
@@ -220,9 +240,9 @@ def spread() -> str:
         f"five of them for normal. So each method is run {found[methods[0]]['n']} times, on data drawn anew each time; then "
         f"{found['set']} of the runs are taken, again and again. Of such sets the last column counts those whose mean is the "
         "paper's or further out; below 2.5 % the paper's would not fit. `python benchmarks/spread.py`\n",
-        "| Method | n | mean | median | largest | middle 95 % of the means of five | paper | as far out, % |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
+    titles = ("Method", "n", "mean", "median", "largest", "middle 95 % of the means of five", "paper", "as far out, %")
+    rows = []
     for name in methods:
         of = found[name]
         cells = [
@@ -235,8 +255,8 @@ def spread() -> str:
             f"{of['paper']:.2f}",
             f"{of['as far out'] * 100:.1f}",
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return "\n".join([*lines, grid(titles, rows)]) + "\n"
 
 
 def order() -> str:
@@ -248,13 +268,12 @@ def order() -> str:
         "Rank correlation (Spearman) of its order with the loss of the network that ordered, of another network, and of what "
         "comes of scores taken in a shuffled order and used as if in the set's own, as in the authors' code.",
         "`python benchmarks/order.py`\n",
-        "| Task | n | " + " | ".join(found[tasks[0]]) + " |",
-        "| --- | ---: |" + " ---: |" * len(found[tasks[0]]),
     ]
-    for name in tasks:
-        cells = [_correlation(values) for values in found[name].values()]
-        lines.append(f"| {name} | {next(iter(found[name].values()))['n']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [name, str(next(iter(found[name].values()))["n"]), *(_correlation(values) for values in found[name].values())]
+        for name in tasks
+    ]
+    return "\n".join([*lines, grid(["Task", "n", *found[tasks[0]]], rows)]) + "\n"
 
 
 def subset() -> str:
@@ -269,9 +288,16 @@ def subset() -> str:
         f"start takes to the same (geometric means with 95 % intervals, n = {n}); then by how much the part's optimum misses "
         "the minimum, and the test figure at the end (mean squared error, or error rate) less that of training on all. Below "
         "1 gradients are saved. `python benchmarks/subset.py`\n",
-        "| Problem | Q of the part | part, % | gradients, times all | excess at the part's optimum, % | test, less all |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    titles = (
+        "Problem",
+        "Q of the part",
+        "part, %",
+        "gradients, times all",
+        "excess at the part's optimum, %",
+        "test, less all",
+    )
+    rows = []
     for name in problems:
         for ratio, values in found[name].items():
             gradients, test = values["gradients"], values["test less that of all"]
@@ -284,8 +310,8 @@ def subset() -> str:
                 f"{excess['mean'] * 100:.3g}",
                 f"{test['mean']:+.4f} ± {(test['high'] - test['low']) / 2:.4f}".replace("-", MINUS),
             ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            rows.append(cells)
+    return "\n".join([*lines, grid(titles, rows)]) + "\n"
 
 
 def _correlation(values: dict[str, float | None]) -> str:
