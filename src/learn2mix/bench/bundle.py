@@ -52,6 +52,11 @@ def bundled(runs: Iterable[Run]) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+def table_of(content: bytes) -> pa.Table:
+    """Read a parquet file; such files are too small to start threads for."""
+    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+
+
 def unbundled(content: bytes, path: Path) -> list[Run]:
     """Unpack a file's runs, each checked against its digest.
 
@@ -63,8 +68,7 @@ def unbundled(content: bytes, path: Path) -> list[Run]:
         ValueError: The file is damaged.
     """
     try:
-        # without threads: the file is small, and one that has not ended at exit aborts the process
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        table = table_of(content)
         curves = {name[6:]: table.column(name) for name in table.column_names if name.startswith("curve ")}
         runs = []
         for row in range(len(table)):

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from filelock import BaseFileLock, FileLock
 from numpy.typing import NDArray
 
-from learn2mix.bench.bundle import bundled, unbundled
+from learn2mix.bench.bundle import bundled, table_of, unbundled
 from learn2mix.bench.record import PARTS, Run, digest_of, json_text, settings_key
 
 _BUNDLE = "runs.parquet"
@@ -195,8 +195,7 @@ def _read(path: Path) -> Run | None:
     except OSError as error:
         raise _damaged(path, error) from error
     try:
-        # without threads: the file is small, and one that has not ended at exit aborts the process
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        table = table_of(content)
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         texts = {part: metadata[part] for part in PARTS}
         curves = {name: _array(table.column(name).combine_chunks()) for name in table.column_names}
