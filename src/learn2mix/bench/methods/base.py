@@ -203,6 +203,31 @@ class Method(ABC):
         return self
 
 
+@dataclass(frozen=True)
+class MixingRate(Method):
+    """What the methods have in common whose proportions or weights move as learn2mix's do.
+
+    Args:
+        mixing_rate: How fast they follow the group losses, in [0, 1]; None takes the task's.
+    """
+
+    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
+
+    mixing_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.mixing_rate is not None:
+            policies.Learn2Mix(mixing_rate=self.mixing_rate)  # the policy knows what it may be
+
+    def settings(self, task: Task) -> dict[str, Any]:
+        """Return the mixing rate in use."""
+        return {"mixing_rate": self.policy(task).mixing_rate}
+
+    def policy(self, task: Task) -> policies.Learn2Mix:
+        """Make the policy."""
+        return policies.Learn2Mix(mixing_rate=task.mixing_rate if self.mixing_rate is None else self.mixing_rate)
+
+
 M = TypeVar("M", bound=type[Method])
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from learn2mix import policies
-from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
-from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.methods.base import Job, MixerFeed, MixingRate, add
 from learn2mix.bench.training import Arm, Batch, Role
 
 
 @add
 @dataclass(frozen=True)
-class Learn2MixWeighted(Method):
+class Learn2MixWeighted(MixingRate):
     """Stratified batches at the training set's own proportions; losses weighted ``alpha_i / alpha~_i``.
 
     A control: the expected gradient is learn2mix's, without its resampling.
@@ -30,25 +29,11 @@ class Learn2MixWeighted(Method):
     summary: ClassVar[str] = "natural batches, losses weighted as learn2mix would have sampled"
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed", "combine"})
-    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
-
-    mixing_rate: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.mixing_rate is not None:
-            policies.Learn2Mix(mixing_rate=self.mixing_rate)  # the policy knows what it may be
 
     def prepare(self, job: Job) -> Arm:
         """Make the feed."""
-        feed = WeightingFeed(job, policies.Learn2Mix(mixing_rate=self._rate(job.task)))
+        feed = WeightingFeed(job, self.policy(job.task))
         return Arm(feed=feed, combine=feed.combine)
-
-    def settings(self, task: Task) -> dict[str, Any]:
-        """Return the mixing rate in use."""
-        return {"mixing_rate": self._rate(task)}
-
-    def _rate(self, task: Task) -> float:
-        return task.mixing_rate if self.mixing_rate is None else self.mixing_rate
 
 
 class WeightingFeed:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from learn2mix import policies
 from learn2mix.bench import seeds
-from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
-from learn2mix.bench.tasks.base import Task
+from learn2mix.bench.methods.base import Job, Method, MixerFeed, MixingRate, add
 from learn2mix.bench.training import Arm, Role
 from learn2mix.policies.base import Floats
 
 
 @add
 @dataclass(frozen=True)
-class Yoked(Method):
+class Yoked(MixingRate):
     """Batches whose proportions follow the path that learn2mix took with another seed.
 
     A control: the path is right on average, but does not answer to this run's losses. The other run has the same
@@ -33,18 +30,11 @@ class Yoked(Method):
     reference: ClassVar[str] = "a control, for arXiv:2412.16482"
     changes: ClassVar[frozenset[Role]] = frozenset({"feed"})
     mixes: ClassVar[bool] = True
-    search: ClassVar[Mapping[str, tuple[float, ...]]] = {"mixing_rate": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)}
-
-    mixing_rate: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.mixing_rate is not None:
-            policies.Learn2Mix(mixing_rate=self.mixing_rate)  # the policy knows what it may be
 
     def prepare(self, job: Job) -> Arm:
         """Train the other run and keep its path."""
         other = replace(job, seed=seeds.derive(job.task.name, job.seed, "yoked"))
-        feed = MixerFeed(other, policies.Learn2Mix(mixing_rate=self._rate(job.task)))
+        feed = MixerFeed(other, self.policy(job.task))
         trainer = other.trainer(Arm(feed=feed), work=job.preparation)
         path = [feed.mixer.proportions]
         for epoch in range(1, job.epochs):
@@ -53,16 +43,9 @@ class Yoked(Method):
             job.progress("preparing", epoch, job.epochs - 1)
         return Arm(feed=MixerFeed(job, Replay(tuple(path))))
 
-    def settings(self, task: Task) -> dict[str, Any]:
-        """Return the mixing rate in use."""
-        return {"mixing_rate": self._rate(task)}
-
     def rehearsal(self) -> Method:
         """Replay a path of one epoch."""
         return _Rehearsal(self.mixing_rate)
-
-    def _rate(self, task: Task) -> float:
-        return task.mixing_rate if self.mixing_rate is None else self.mixing_rate
 
 
 class _Rehearsal(Yoked):
