@@ -1,9 +1,13 @@
 """The benchmarks run, in short; what they time is not judged here."""
 
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -25,3 +29,18 @@ def test_forming_batches_is_compared_over_whole_epochs():
     found = run("batches.py")
     assert found["epochs"] == 40
     assert found["ratio"]["min"] <= found["ratio"]["median"] <= found["ratio"]["max"]
+
+
+def test_how_far_sets_of_five_lie():
+    """Of errors 0 and 1, as likely: all five are 1 in 1 of 32 sets, and all 0 in another; the mean of those sets is 1/2."""
+    spec = importlib.util.spec_from_file_location("spread", FOLDER / "spread.py")
+    spread = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(spread)
+    for paper in (0.0, 1.0):
+        found = spread.compare(np.array([0.0, 1.0]), paper)
+        assert found["as far out"] == pytest.approx(1 / 32, abs=5 * (1 / 32 / spread.SETS) ** 0.5)
+    assert (found["sets, 2.5 %"], found["sets, 97.5 %"]) == (0, 1)
+    assert (found["n"], found["mean"], found["largest"]) == (2, 0.5, 1)
+    one, same, other = (spread.draw(seed) for seed in (1, 1, 2))
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+    assert spread.draw(0).fingerprint == spread.MEAN_ESTIMATION.load().fingerprint
