@@ -12,6 +12,7 @@ from torch import Tensor
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, MixerFeed, MixingRate, add
 from learn2mix.bench.training import Arm, Batch, Role
+from learn2mix.feedback import Feedback
 
 
 @add
@@ -49,8 +50,7 @@ class WeightingFeed:
         self._policy = policy
         self._prior = self._batches.mixer.proportions
         self._state = policy.init(self._prior)
-        self._sums = torch.zeros(2, job.num_groups, dtype=torch.float64, device=job.device)
-        self._known = torch.zeros(job.num_groups, dtype=torch.float64)
+        self._feedback = Feedback(list(range(job.num_groups)))
         self.weights = torch.ones(job.num_groups, device=job.device)
 
     def epoch(self) -> Iterator[Tensor]:
@@ -60,22 +60,18 @@ class WeightingFeed:
     def observe(self, losses: Tensor, batch: Batch) -> None:
         """Add the losses to their groups' sums."""
         self._batches.observe(losses, batch)
-        self._sums[0].index_add_(0, batch.groups, losses.double())
-        self._sums[1].index_add_(0, batch.groups, torch.ones_like(losses, dtype=torch.float64))
+        losses, counted, groups = self._feedback.read(losses, batch.groups)
+        self._feedback.add(self._feedback.rows(losses, counted), groups, settled=True)
 
     def combine(self, losses: Tensor, batch: Batch) -> Tensor:
         """Average the weighted losses."""
         return (self.weights[batch.groups] * losses).mean()
 
     def step(self) -> None:
-        """Move the weights; a group not seen keeps its last known loss, before any the mean of those seen."""
+        """Move the weights by the group losses, which are gathered as the mixer gathers them."""
         self._batches.step()
-        total, counts = self._sums.cpu()
-        seen = counts > 0
-        means = total[seen] / counts[seen]
-        if not bool(self._known.any()):
-            self._known.fill_(float(means.mean()))
-        self._known[seen] = means
-        self._state = self._policy.update(self._state, self._known.numpy(), counts=counts.numpy())
-        self.weights = torch.as_tensor(self._state.proportions / self._prior).to(self.weights)
-        self._sums.zero_()
+        heard = self._feedback.hear(self._feedback.sums())
+        self._feedback.forget(heard)
+        if heard.losses is not None:
+            self._state = self._policy.update(self._state, heard.losses, counts=heard.counts)
+            self.weights = torch.as_tensor(self._state.proportions / self._prior).to(self.weights)
