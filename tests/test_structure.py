@@ -29,8 +29,6 @@ LAYERS = [
     ["checkpoint", "selectors", "schedules", "posthoc"],
     ["mixer"],
     ["bench"],
-    ["terminal"],
-    ["publish"],
     ["cli"],
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from learn2mix.bench.analysis.wording import NONE, Column
-from learn2mix.terminal import show_table
+from learn2mix.cli.terminal import show_table
 
 COLUMNS = (
     Column("Method", ("learn2mix-weighted", "classical"), numeric=False),

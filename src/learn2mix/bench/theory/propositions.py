@@ -317,7 +317,7 @@ def draw(path: str | Path, *, learning_rate: float = 0.25, mixing_rate: float = 
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("the picture is drawn with matplotlib: pip install 'learn2mix[dev]'") from error
+        raise ImportError("the picture is drawn with matplotlib: pip install 'learn2mix[bench]'") from error
     style: dict[Any, Any] = {
         "svg.hashsalt": "learn2mix",
         "font.size": 9,

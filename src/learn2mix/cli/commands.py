@@ -1,31 +1,21 @@
-"""The command line: list, compare, reproduce, report, pack."""
+"""The commands: list, compare, reproduce, report, pack."""
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-# What takes seconds to import (torch, plotly) is imported where it is used: help is instant, and how torch's threads
-# wait is settled before it loads.
-try:
-    import typer
-    from rich.table import Table
+import typer
+from rich.table import Table
 
-    from learn2mix.publish import publish, publish_exhibit
-    from learn2mix.terminal import fail, progress, results_console, show
-except ImportError as error:
-    raise SystemExit(f"learn2mix: the command line needs {error.name}: pip install 'learn2mix[bench]'") from None
+from learn2mix.cli import asked
+from learn2mix.cli.publish import publish, publish_exhibit
+from learn2mix.cli.terminal import fail, progress, results_console, show
 
 if TYPE_CHECKING:
     from learn2mix.bench.budget import Budget
-    from learn2mix.bench.methods.base import Method
     from learn2mix.bench.record import Run
-    from learn2mix.bench.tasks.base import Task
 
 app = typer.Typer(
     add_completion=False,
@@ -34,9 +24,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Train on batches whose group make-up adapts to the losses, and compare that with other methods.",
 )
-
-# What wrong input, missing data or a diverged run raise: a line says it all. Anything else is a bug, and shows itself.
-_EXPECTED = (ValueError, TypeError, OSError, ImportError, ArithmeticError)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DataDir = Annotated[
@@ -52,28 +39,11 @@ Fraction = Annotated[
 ]
 
 
-def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 used wrongly."""
-    # Threads that spin while they wait make times hang on what else the machine does; torch reads this when it loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = sys.argv[1:] or ["--help"]
-    try:
-        sys.exit(app(arguments, standalone_mode=False))
-    except (KeyboardInterrupt, typer.Abort):
-        fail("interrupted; what was done so far is kept, and the same command goes on from there")
-    except Exception as error:
-        if hasattr(error, "format_message"):  # wrong usage; typer keeps the class to itself
-            fail(f"{error.format_message()}; see learn2mix --help", 2)
-        if os.environ.get("LEARN2MIX_TRACEBACK") or not isinstance(error, _EXPECTED):
-            raise
-        fail(str(error) or type(error).__name__)
-
-
 @app.command("list")
 def list_parts(as_json: AsJson = False) -> None:
     """Name the tasks, methods, policies and losses there are, and what can be reproduced, a line each."""
     found = [
-        {"family": e.family, "name": e.name, "summary": e.summary, "reference": e.reference} for e in _registered()
+        {"family": e.family, "name": e.name, "summary": e.summary, "reference": e.reference} for e in asked.registered()
     ]
     from learn2mix.bench.reproduce import EXHIBITS
 
@@ -134,12 +104,11 @@ def compare(
     given = [name for name, value in budgets.items() if value is not None]
     if len(given) > 1:
         raise typer.BadParameter(f"{' and '.join(given)} are one budget twice; give one of them", param_hint=given[1])
-    _check_fraction(fraction)
+    asked.check_fraction(fraction)
     if seconds is not None and not 0 < seconds < float("inf"):
         raise typer.BadParameter(f"{seconds} seconds is no budget; it must be above 0", param_hint="--seconds")
-    _known("task", task, "TASK")
-    _check_device(device)
-    varied = _varied(
+    asked.check_device(device)
+    varied = asked.varied(
         task,
         profile=profile,
         imbalance_factor=imbalance_factor,
@@ -149,7 +118,9 @@ def compare(
     )
     if fraction is not None:
         epochs = max(1, round(varied.epochs * fraction))
-    chosen = _methods(methods, varied, 1.0 if fraction is None else (epochs or 1) / varied.epochs, mixing_rate)
+    chosen = asked.methods_called(
+        methods, varied, 1.0 if fraction is None else (epochs or 1) / varied.epochs, mixing_rate
+    )
 
     from learn2mix.bench import clock
     from learn2mix.bench.budget import Budget
@@ -223,9 +194,9 @@ def reproduce(
 
     Runs that are missing are made and stored as they end: the same command, given again, goes on.
     """
-    _check_fraction(fraction)
-    _check_device(device)
-    _registered()
+    asked.check_fraction(fraction)
+    asked.check_device(device)
+    asked.registered()
     from learn2mix.bench import reproduce as bench
 
     names = list(bench.EXHIBITS) if exhibit == "all" else [exhibit]
@@ -233,9 +204,9 @@ def reproduce(
         raise typer.BadParameter(
             f"no exhibit is called {exhibit!r}; there are: {', '.join(bench.EXHIBITS)}, all", param_hint="EXHIBIT"
         )
-    asked = None if methods is None else [m.strip() for m in methods.split(",")]
-    if asked is not None and asked != ["all"]:
-        asked = [_method(name).name for name in asked]
+    arms = None if methods is None else [m.strip() for m in methods.split(",")]
+    if arms is not None and arms != ["all"]:
+        arms = [asked.method_called(name).name for name in arms]
     failed, told = False, []
     for name in names:
         found = bench.find_exhibit(name)
@@ -249,7 +220,7 @@ def reproduce(
                 found,
                 folder=output,
                 tasks=wanted,
-                methods=asked,
+                methods=arms,
                 seeds=seeds,
                 fraction=fraction or 1.0,
                 stored_only=stored,
@@ -309,83 +280,3 @@ def pack(
         if not number:
             fail(f"{folder} holds no runs; make some with `learn2mix compare TASK`")
         show(results_console(), f"{folder}: {number} runs")
-
-
-def _registered() -> Sequence[Any]:
-    """Give all registered parts, tasks and methods first."""
-    from learn2mix import registry
-
-    registry.load()
-    families = sorted(registry.FAMILIES, key=lambda family: family not in ("task", "method"))
-    return [entry for family in families for entry in registry.entries(family)]
-
-
-def _known(family: str, name: str, option: str) -> str:
-    names = [entry.name for entry in _registered() if entry.family == family]
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=2)
-        meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise typer.BadParameter(
-            f"no {family} is called {name!r}{meant or ';'} there are: {', '.join(names)}", param_hint=option
-        )
-    return name
-
-
-def _methods(asked: str, task: Task, part: float, mixing_rate: float | None) -> list[Method]:
-    """Make the methods that were asked for, those that fit where it was all of them."""
-    from learn2mix.bench.reproduce import fitting
-
-    named = None if asked == "all" else [_method(name.strip()) for name in asked.split(",")]
-    if named is not None and len({method.name for method in named}) < len(named):
-        raise typer.BadParameter(f"{asked!r} names a method twice", param_hint="--methods")
-    made = fitting(task, named, part)
-    fits = {method.name for method in made}
-    for method in named or ():
-        if method.name not in fits:
-            raise typer.BadParameter(method.refusal(task), param_hint="--methods")
-    try:
-        return [method.with_settings(mixing_rate=mixing_rate) for method in made]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--mixing-rate") from None
-
-
-def _method(name: str) -> Method:
-    """Make a method by its name, or several at once by theirs joined by +."""
-    from learn2mix.bench.runner import find_method
-
-    if name == "all":
-        raise typer.BadParameter("all stands for every method, and by itself", param_hint="--methods")
-    parts = [_known("method", part.strip(), "--methods") for part in name.split("+")]
-    try:
-        return find_method("+".join(parts))
-    except ValueError as error:  # they do not go together
-        raise typer.BadParameter(str(error), param_hint="--methods") from None
-
-
-def _varied(task: str, **changes: Any) -> Task:
-    from learn2mix.bench.variants import vary
-
-    try:
-        return vary(task, **changes)
-    except ValueError as error:
-        option = next(name for name in changes if name.split("_")[-1] in str(error) or changes[name] is not None)
-        raise typer.BadParameter(str(error), param_hint=f"--{option.replace('_', '-')}") from None
-
-
-def _check_fraction(fraction: float | None) -> None:
-    if fraction is not None and not 0 < fraction <= 1:
-        raise typer.BadParameter(
-            f"{fraction} is no part of a budget; it must be above 0 and at most 1", param_hint="--fraction"
-        )
-
-
-def _check_device(device: str) -> None:
-    if device == "cpu":
-        return
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise typer.BadParameter(f"{device!r} cannot be used here: {reason}", param_hint="--device") from None

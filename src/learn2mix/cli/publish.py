@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learn2mix.terminal import results_console, show, show_table
+from learn2mix.cli.terminal import results_console, show, show_table
 
 if TYPE_CHECKING:
     from learn2mix.bench.record import Run
