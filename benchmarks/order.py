@@ -15,12 +15,15 @@ from scipy.stats import spearmanr
 
 from learn2mix.bench import provenance, seeds
 from learn2mix.bench.analysis.stats import mean_interval
+from learn2mix.bench.arithmetic import fixed_threads
 from learn2mix.bench.data import Data
+from learn2mix.bench.files import write_whole
+from learn2mix.bench.lookup import find_task
 from learn2mix.bench.methods import Classical
-from learn2mix.bench.methods.curriculum import Curriculum, difficulty
-from learn2mix.bench.runner import find_task, fixed_threads, make_ready
-from learn2mix.bench.store import write_whole
+from learn2mix.bench.methods.curriculum import Curriculum
+from learn2mix.bench.runner import make_ready
 from learn2mix.bench.tasks import Task
+from learn2mix.bench.training import difficulty
 
 PLACE = Path(__file__).parents[1] / "results" / "order.json"
 
@@ -36,7 +39,7 @@ def correlations(task: Task, data: Data, seed: int, warmup_epochs: int = 50) -> 
     def scores(of: int) -> torch.Tensor:
         other = replace(job, seed=of)
         with seeds.isolated(other.seed_for("preparation")):
-            return difficulty(curriculum.teacher(other), job.train, task.loss)
+            return difficulty(curriculum.teacher(other), job.train, task.loss, job.chunk)
 
     own = scores(seed)
     shuffled = own[torch.randperm(len(own), generator=seeds.generator(seed))]

@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 from learn2mix.bench import provenance
-from learn2mix.bench.store import write_whole
+from learn2mix.bench.files import write_whole
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("batches", "step", "scale", "replicas")

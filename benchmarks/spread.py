@@ -14,8 +14,8 @@ import torch
 from learn2mix.bench import provenance
 from learn2mix.bench.analysis.stats import mean_interval
 from learn2mix.bench.exhibits.published import RUNS, TABLE_2
+from learn2mix.bench.files import write_whole
 from learn2mix.bench.runner import run
-from learn2mix.bench.store import write_whole
 from learn2mix.bench.tasks.mean_estimation import MEAN_ESTIMATION, draw
 
 PLACE = Path(__file__).parents[1] / "results" / "spread.json"

@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from learn2mix.bench import provenance
 from learn2mix.bench.analysis.stats import mean_interval
-from learn2mix.bench.runner import fixed_threads
-from learn2mix.bench.store import write_whole
+from learn2mix.bench.arithmetic import fixed_threads
+from learn2mix.bench.files import write_whole
 from learn2mix.schedules import SubsetPretraining, overdetermination_ratio, subset_size
 
 PLACE = Path(__file__).parents[1] / "results" / "subset_pretraining.json"

@@ -14,6 +14,7 @@ from build_tools import ROOT, short
 from learn2mix import registry
 from learn2mix.bench.analysis import stats, wording
 from learn2mix.bench.analysis.figures import TaskSummary
+from learn2mix.bench.analysis.palette import swatches
 from learn2mix.bench.exhibits import Exhibit, Panel, views
 
 INDEX = ROOT / "docs" / "methods" / "README.md"
@@ -32,7 +33,7 @@ FAMILIES = {
 }
 registry.load()
 COLUMNS = ("Method", "n", "Test error, %", "Difference to classical", "95 % interval", "Verdict", "Worst group, %")
-COLOURS = {"classical": "#444444", "learn2mix": "#0072b2", "balanced": "#009e73", "natural": "#56b4e9"}
+DRAWN = ("classical", "learn2mix", "natural", "balanced")
 
 
 def index() -> str:
@@ -154,10 +155,12 @@ def draw() -> None:
         {"svg.hashsalt": "learn2mix", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     )
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    for arm in summary("digits").arms:
-        if arm.name in COLOURS:
+    found = summary("digits")
+    styles = swatches([found])
+    for arm in found.arms:
+        if arm.name in DRAWN:
             mean = arm.stack("test_metric").mean(axis=0) * 100
-            left.plot(arm.stack("epoch")[0], mean, color=COLOURS[arm.name], label=arm.name)
+            left.plot(arm.stack("epoch")[0], mean, color=styles[arm.name]["colors"][0], label=arm.name)
         if arm.name == "learn2mix":
             shares = arm.stack("proportions").mean(axis=0) * 100
             for group in range(shares.shape[1]):

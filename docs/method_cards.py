@@ -8,7 +8,7 @@ from results_page import stored
 
 from learn2mix import registry
 from learn2mix.bench.analysis.wording import Block
-from learn2mix.bench.exhibits import STUDIES
+from learn2mix.bench.reproduce import find_exhibit
 
 CARDS = ROOT / "docs" / "methods"
 MEASURED = "\n**Measured**"
@@ -44,7 +44,7 @@ def _before(text: str) -> str:
 
 @cache
 def _blocks() -> Mapping[str, Block]:
-    exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == "methods")
+    exhibit = find_exhibit("methods")
     there = [shown for shown in stored(exhibit).shown if shown.summary is not None]
     return {one.panel.title: block for one, block in zip(there, exhibit.view(exhibit, there), strict=True)}
 

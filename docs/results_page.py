@@ -13,8 +13,9 @@ from learn2mix.bench.analysis.stats import mean_interval
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
 from learn2mix.bench.analysis.wording import MINUS, Block, results_table
 from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Shown
-from learn2mix.bench.exhibits.published import TABLE_1
-from learn2mix.bench.reproduce import CONTROLS, PAPERS_METHODS, Reproduction, fitting, reproduce
+from learn2mix.bench.exhibits.published import PAPERS_METHODS, TABLE_1
+from learn2mix.bench.lookup import fitting
+from learn2mix.bench.reproduce import CONTROLS, Reproduction, find_exhibit, reproduce
 from learn2mix.bench.store import Store
 
 RESULTS = ROOT / "results"
@@ -83,7 +84,7 @@ def stored(exhibit: Exhibit) -> Reproduction:
 
 def verdict_counts() -> str:
     """Give the table that counts on how many tasks learn2mix is better than the paper's methods and the controls."""
-    exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == FIRST)
+    exhibit = find_exhibit(FIRST)
     block = exhibit.view(exhibit, stored(exhibit).shown)[0]
     rows = [i for i, name in enumerate(block.columns[0].cells) if name in AGAINST]
     columns = tuple(replace(column, cells=tuple(column.cells[i] for i in rows)) for column in block.columns)
@@ -92,7 +93,7 @@ def verdict_counts() -> str:
 
 def tuned_table() -> str:
     """Give the table of tuned learn2mix beside tuned classical training and the best of all tuned methods, a row a task."""
-    exhibit = next(exhibit for exhibit in STUDIES if exhibit.name == "tuned")
+    exhibit = find_exhibit("tuned")
     titles = (
         "Task",
         "n",

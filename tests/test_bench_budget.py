@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from bench_toys import toy, toy_data
 from learn2mix import registry
 from learn2mix.bench.budget import Budget
+from learn2mix.bench.lookup import find_method
 from learn2mix.bench.methods import Classical, Curriculum, Learn2Mix
 from learn2mix.bench.record import settings_key
-from learn2mix.bench.runner import find_method, make_ready, run, settings_of
+from learn2mix.bench.runner import make_ready, run, settings_of
 
 METHODS = [entry.name for entry in registry.entries("method")]
 

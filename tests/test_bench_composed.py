@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from bench_toys import SIZES, assert_same_curves, data_of, toy, toy_data, toy_of
 from learn2mix import Mixer, policies, registry
+from learn2mix.bench.lookup import find_method
 from learn2mix.bench.methods import Classical, Focal, Importance, Learn2Mix, Method, Smote
 from learn2mix.bench.methods.composed import Composed
 from learn2mix.bench.methods.mfw import MFW
 from learn2mix.bench.methods.tuned import Tuned
-from learn2mix.bench.runner import find_method, make_ready, run
+from learn2mix.bench.runner import make_ready, run
 from learn2mix.bench.training import Arm
 
 LogitAdjusted = registry.get("method", "logit-adjusted").part

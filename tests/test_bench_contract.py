@@ -13,9 +13,10 @@ from torch import nn
 from bench_toys import OUTPUTS, assert_same_curves, data_of, global_random_state, toy_of
 from learn2mix import registry
 from learn2mix.bench.budget import Budget
+from learn2mix.bench.lookup import find_method
 from learn2mix.bench.methods import Classical, Curriculum
 from learn2mix.bench.models import mlp
-from learn2mix.bench.runner import find_method, make_ready, run, settings_of
+from learn2mix.bench.runner import make_ready, run, settings_of
 from learn2mix.bench.training import DivergedError
 
 KINDS = tuple(OUTPUTS)

@@ -26,13 +26,13 @@ from learn2mix.bench.methods import (
     Smote,
     Yoked,
 )
-from learn2mix.bench.methods.curriculum import difficulty
 from learn2mix.bench.methods.group_dro import WorstGroups
 from learn2mix.bench.methods.oversample import repeated
 from learn2mix.bench.methods.smote import oversample
 from learn2mix.bench.models import mlp
 from learn2mix.bench.runner import make_ready, run, settings_of
 from learn2mix.bench.tasks.base import MSE, cross_entropy, squared_error
+from learn2mix.bench.training import difficulty
 
 LogitAdjusted = registry.get("method", "logit-adjusted").part
 
@@ -425,7 +425,7 @@ def test_smote_rounds_rather_than_truncates():
 
 def test_difficulty_is_the_loss_and_for_classes_orders_as_1_minus_p():
     data, network = toy_data(), mlp(4, 8, 3)
-    scores = difficulty(network, data.train, cross_entropy)
+    scores = difficulty(network, data.train, cross_entropy, chunk=25)
     p = network(data.train.x).double().softmax(1)[torch.arange(84), data.train.y]
     assert scores.dtype == torch.float64
     torch.testing.assert_close(scores, -p.log())
@@ -435,7 +435,7 @@ def test_difficulty_is_the_loss_and_for_classes_orders_as_1_minus_p():
 def test_difficulty_of_numbers_is_their_squared_error():
     x = torch.tensor([[1.0], [2.0], [5.0]])
     examples = Examples(x, torch.tensor([1.5, 0.0, 5.0]), torch.zeros(3, dtype=torch.int64))
-    assert difficulty(nn.Identity(), examples, squared_error).tolist() == [0.25, 4.0, 0.0]
+    assert difficulty(nn.Identity(), examples, squared_error, chunk=2).tolist() == [0.25, 4.0, 0.0]
 
 
 # --- Which methods fit which tasks ------------------------------------------------------------------------------------

@@ -4,23 +4,29 @@ import functools
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats as scipy_stats
 
 from bench_support import make_run, make_timing
 from learn2mix import registry
 from learn2mix.bench import clock
+from learn2mix.bench.analysis.figures import Summary
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.analysis.wording import MINUS, NONE
-from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown, views
+from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown, plots, views
 from learn2mix.bench.exhibits.published import TABLE_1, TABLE_2
 from learn2mix.bench.exhibits.speed import speed_ups
 from learn2mix.bench.exhibits.verdicts import at_equal_cost, verdicts
-from learn2mix.bench.methods import Learn2Mix
-from learn2mix.bench.reproduce import EXHIBITS, chosen, find_exhibit, fitting, reproduce
-from learn2mix.bench.runner import find_task
+from learn2mix.bench.lookup import find_task, fitting
+from learn2mix.bench.methods import Classical, Learn2Mix
+from learn2mix.bench.methods.tuned import Tuned
+from learn2mix.bench.report.charts import chart_data
+from learn2mix.bench.reproduce import EXHIBITS, chosen, find_exhibit, reproduce
+from learn2mix.bench.runner import run
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks import DIGITS
+from learn2mix.bench.tuning import Choice, Tuning
 from learn2mix.bench.variants import vary
 
 TASKS = {entry.name for entry in registry.entries("task")}
@@ -237,6 +243,12 @@ def test_controls_are_paired_by_seed():
     assert table["95 % interval"][0] == f"{MINUS}{110 + half:.2f} to {MINUS}{110 - half:.2f}"
 
 
+def test_every_control_that_was_trained_is_shown():
+    runs = [make_run(name, s) for name in ("learn2mix", "classical", "a-new-control") for s in range(2)]
+    (block,) = views.against_controls(find_exhibit("controls"), [shown(runs)])
+    assert columns(block)["learn2mix less"] == ["classical", "a-new-control"]
+
+
 def test_no_column_is_named_twice():
     """The JSON has columns by their titles."""
     runs = [make_run(method, s) for method in ("learn2mix", "classical", "natural") for s in range(2)]
@@ -429,6 +441,21 @@ def test_figures_are_drawn(name, tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
+def test_a_method_looks_the_same_in_a_figure_and_in_the_report(monkeypatch, tmp_path):
+    names = ("classical", "learn2mix", "smote", "importance", "another", "and-another")
+    one = shown([make_run(name, s) for name in names for s in range(2)])
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    plots.by_epoch(find_exhibit("figure3"), [one], tmp_path / "figure.png")
+    lines = {line.get_label(): line for line in drawn[0].axes[0].lines}
+    (task,) = chart_data(Summary((one.summary,), 0), {})["tasks"]
+    dashes = {"solid": "-", "dash": "--"}
+    for arm in task["arms"]:
+        line = lines[arm["name"]]
+        assert (line.get_color(), line.get_linestyle()) == (arm["colors"][0], dashes[arm["dash"]])
+    assert len({(line.get_color(), line.get_linestyle()) for line in map(lines.get, names)}) == len(names)
+
+
 def test_a_tuned_panel_is_tuned_once_and_then_made_with_what_was_chosen(tmp_path):
     tuned = Exhibit(
         "tuned", "Tuned", (Panel("digits", methods=("classical",), tuned=True),), views.tuned, of_paper=False
@@ -447,3 +474,22 @@ def test_a_tuned_panel_is_tuned_once_and_then_made_with_what_was_chosen(tmp_path
     stored = reproduce(tuned, folder=tmp_path, stored_only=True)
     assert (first.made, again.made, stored.made) == (2, 0, 0)
     assert [run.key for run in stored.runs] == [run.key for run in first.runs]
+
+
+def test_methods_that_were_tuned_on_other_data_are_not_compared(tmp_path):
+    exhibit = Exhibit("tuned", "Tuned", (Panel("digits", methods=("classical",), tuned=True),), views.tuned)
+    folder, method = tmp_path / "digits+tuned", Tuned(Classical(), 0.01)
+    store = Store(folder)
+    store.put(run(DIGITS, method, 0, 1))
+
+    def tuned_on(data):
+        choices = (Choice(method, 0.1, (), 0, ()),)
+        Tuning(DIGITS.settings(), data, {"epochs": 1}, (1000,), 8, choices).save(folder / "tuned.json")
+
+    tuned_on("others")
+    with pytest.raises(ValueError, match="the methods were tuned on data others, and these are "):
+        reproduce(exhibit, folder=tmp_path, seeds=1, fraction=1 / 60)
+    assert len(store.runs()) == 1
+    assert reproduce(exhibit, folder=tmp_path, stored_only=True).runs == []
+    tuned_on(DIGITS.load().fingerprint)
+    assert len(reproduce(exhibit, folder=tmp_path, stored_only=True).runs) == 1

@@ -330,7 +330,8 @@ def test_large_images_are_decoded_in_little_memory(tmp_path, own_cache):
 
 _FIRST_STEP = """
 import json, resource, sys
-from learn2mix.bench.runner import find_method, find_task, make_ready
+from learn2mix.bench.lookup import find_method, find_task
+from learn2mix.bench.runner import make_ready
 task = find_task("mnist")
 data = task.load(sys.argv[1])
 ready = make_ready(task, find_method("learn2mix"), 0, data)

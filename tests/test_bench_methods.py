@@ -21,11 +21,12 @@ from learn2mix.bench.methods import (
     Smote,
 )
 from learn2mix.bench.methods.base import MixerFeed, add
-from learn2mix.bench.methods.curriculum import difficulty, share_of_the_set
+from learn2mix.bench.methods.curriculum import share_of_the_set
 from learn2mix.bench.methods.importance import DrawByLoss
 from learn2mix.bench.methods.smote import oversample
 from learn2mix.bench.runner import make_ready
 from learn2mix.bench.tasks.base import cross_entropy
+from learn2mix.bench.training import difficulty
 
 ENTRIES = list(registry.entries("method"))
 
@@ -49,6 +50,12 @@ def test_the_papers_methods_and_two_controls_are_there():
 def test_a_name_is_taken_once():
     with pytest.raises(ValueError, match="method 'classical' is registered twice"):
         add(Classical)
+
+
+def test_settings_reach_the_methods_that_have_them():
+    assert Learn2Mix().with_settings(mixing_rate=0.3) == Learn2Mix(mixing_rate=0.3)
+    assert Learn2Mix(0.2).with_settings(mixing_rate=None) == Learn2Mix(0.2)
+    assert Classical().with_settings(mixing_rate=0.3) == Classical()
 
 
 def test_classical_shuffles_without_replacement_and_drops_the_rest():
@@ -112,6 +119,11 @@ def test_focal_by_hand():
         arm_of(Focal(focusing=0.0), job).loss(outputs, y), weight[y] * F.cross_entropy(outputs, y, reduction="none")
     )
     assert epoch_of(arm).equal(epoch_of(arm_of(Classical(), job)))  # on classical batches
+
+
+def test_focal_is_refused_what_its_loss_refuses():
+    with pytest.raises(ValueError, match=r"focusing was -1; it must be a number, at least 0"):
+        Focal(focusing=-1)
 
 
 def on_a_segment(point, start, end):
@@ -239,7 +251,7 @@ def test_curriculum_rehearses_without_its_first_network():
 def test_curriculum_learns_what_is_easy():
     job = toy_job(learning_rate=0.05)
     teacher = Curriculum(warmup_epochs=30).teacher(job)
-    scores = difficulty(teacher, job.train, cross_entropy)
+    scores = difficulty(teacher, job.train, cross_entropy, job.chunk)
     wrong = teacher(job.train.x).argmax(dim=1) != job.train.y
     assert 0 < wrong.float().mean() < 0.3
     assert scores[wrong].min() > 1 / 2 > scores[~wrong].median()
@@ -253,7 +265,7 @@ def test_the_easiest_are_told_apart():
 
     x = torch.tensor([[9.0], [12.0], [10.0]])  # p within 1e-7 of 1 for all three
     y = torch.zeros(3, dtype=torch.int64)
-    assert difficulty(Sure(), Examples(x, y, y), cross_entropy).argsort().tolist() == [1, 2, 0]
+    assert difficulty(Sure(), Examples(x, y, y), cross_entropy, chunk=2).argsort().tolist() == [1, 2, 0]
 
 
 def test_the_pool_grows_with_the_epochs():

@@ -1,11 +1,7 @@
-"""Imbalance profiles against published set sizes, and the cut."""
+"""Imbalance profiles against published set sizes."""
 
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bench_toys import global_random_state
 from learn2mix.bench.data import profiles
 
 MNIST = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -49,33 +45,3 @@ def test_a_profile_names_itself_alike_every_time():
 def test_refusals(profile, sizes, message):
     with pytest.raises(ValueError, match=message):
         profile(sizes)
-
-
-@given(sizes=st.lists(st.integers(50, 500), min_size=2, max_size=12), factor=st.floats(1, 40), seed=st.integers(0, 99))
-def test_a_cut_keeps_what_the_profile_says(sizes, factor, seed):
-    keep = profiles.Exponential(factor)(sizes)
-    assert all(1 <= kept <= n for kept, n in zip(keep, sizes, strict=True))
-    groups = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).flip(0)
-    chosen = profiles.cut(groups, keep, seed)
-    assert torch.bincount(groups[chosen], minlength=len(sizes)).tolist() == keep
-    assert (chosen.diff() > 0).all()  # ascending, none twice
-
-
-def test_a_cut_is_decided_by_its_seed_alone():
-    groups = torch.arange(100) % 2
-    before = global_random_state()
-    first = profiles.cut(groups, [20, 10], seed=3)
-    assert global_random_state() == before
-    torch.manual_seed(9)
-    assert profiles.cut(groups, [20, 10], seed=3).equal(first)
-    assert not profiles.cut(groups, [20, 10], seed=4).equal(first)
-
-
-def test_any_member_may_be_kept():
-    kept = {int(i) for seed in range(60) for i in profiles.cut(torch.zeros(6, dtype=torch.int64), [2], seed)}
-    assert kept == set(range(6))
-
-
-def test_a_cut_cannot_keep_more_than_there_are():
-    with pytest.raises(ValueError, match="group 1 has 1 examples and should keep 2"):
-        profiles.cut(torch.tensor([0, 0, 1]), [1, 2], seed=0)

@@ -5,7 +5,6 @@ import http.server
 import os
 import pickle
 import threading
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,10 +17,10 @@ from learn2mix import registry
 from learn2mix.bench.data import Data, Examples
 from learn2mix.bench.data.images import flattened
 from learn2mix.bench.data.profiles import Step
-from learn2mix.bench.data.tables import columns, read_table, regression, standardised
+from learn2mix.bench.data.tables import columns, read_table
 from learn2mix.bench.methods import Classical, Natural
 from learn2mix.bench.models import autoencoder
-from learn2mix.bench.runner import make_ready, run, split
+from learn2mix.bench.runner import make_ready, run
 from learn2mix.bench.tasks import (
     CALIFORNIA_HOUSING,
     CIFAR10_RECONSTRUCTION,
@@ -171,32 +170,19 @@ def test_without_a_server_the_same_is_said(folder, site):
         read_table("http://127.0.0.1:9/things.csv", "things")
 
 
-def test_a_disk_that_fills_up_leaves_nothing(folder, site, monkeypatch):
-    write = Path.write_bytes
+@pytest.mark.parametrize("what", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_file_that_was_not_written_whole_is_not_there(what, folder, site, monkeypatch):
+    def fail(handle):
+        raise what
 
-    def half(path, content):
-        write(path, content[: len(content) // 2])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OSError, match="No space left"):
-        read_table(f"{site}/good/things.csv", "things", separator=";")
-    assert cached(folder) == []
-    monkeypatch.undo()
-
-
-def test_interrupted_before_the_move_the_file_is_not_there(folder, site, monkeypatch):
-    def killed(source, target):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(type(what)):
         read_table(f"{site}/good/things.csv", "things", separator=";")
     assert cached(folder) == []
 
 
 def test_regression_keeps_rows_together():
-    data = regression(np.arange(6.0).reshape(3, 2), [0.5, 1.5, 2.5], [1, 0, 1], ["red", "white"])
+    data = Data.regression(np.arange(6.0).reshape(3, 2), [0.5, 1.5, 2.5], [1, 0, 1], ["red", "white"])
     assert data.test is None
     assert (data.train.x.dtype, data.train.y.dtype, data.train.groups.dtype) == (
         torch.float32, torch.float32, torch.int64,
@@ -204,16 +190,6 @@ def test_regression_keeps_rows_together():
     assert data.train.x.tolist() == [[0, 1], [2, 3], [4, 5]]
     assert data.train.groups.tolist() == [1, 0, 1]
     assert data.group_names == ("red", "white")
-
-
-def test_columns_may_be_standardised_over_all_rows():
-    """(1, 2, 3, 6) has mean 3 and variance 3.5; targets and groups stay."""
-    x = np.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [6.0, 60.0]])
-    data = standardised(regression(x, [1, 2, 3, 4], [0, 1, 0, 1], ["a", "b"]))
-    expected = np.array([-2, -1, 0, 3]) / 3.5**0.5
-    np.testing.assert_allclose(data.train.x, np.stack([expected, expected], axis=1), rtol=1e-6)
-    assert data.train.y.tolist() == [1, 2, 3, 4]
-    assert data.train.groups.tolist() == [0, 1, 0, 1]
 
 
 # --- Wine quality -----------------------------------------------------------------------------------------------------
@@ -255,7 +231,7 @@ def test_wine_is_read_red_first(tmp_path):
 def test_wine_has_the_papers_1043_training_rows(seed, tmp_path):
     write_wine(tmp_path, 1599, 4898)
     data = WINE_QUALITY.load(tmp_path)
-    train, test = split(WINE_QUALITY, data, seed)
+    train, test = WINE_QUALITY.split(data, seed)
     assert train.group_sizes(2) == [799, 244]
     assert test.group_sizes(2) == [800, 2450]
     assert len(train) // WINE_QUALITY.batch_size == 10
@@ -340,7 +316,7 @@ def test_the_draws_are_always_the_same(means):
 def test_the_sizes_are_the_papers(means):
     assert means.group_names == ("normal", "exponential", "chi-squared", "uniform")
     assert means.train.x.shape == (8000, 10)
-    train, test = split(MEAN_ESTIMATION, means, seed=0)
+    train, test = MEAN_ESTIMATION.split(means, seed=0)
     assert train.group_sizes(4) == [1000, 1000, 800, 200]
     assert test.group_sizes(4) == [1000] * 4
     assert MEAN_ESTIMATION.network()(train.x[:3]).shape == (3, 1)
@@ -403,7 +379,7 @@ def test_a_constant_prediction_of_the_means(means):
     1000 even means between 20 and 50 give the mean of squares with a deviation of about 2 * 32.2 * 8.66 / sqrt(1000) = 17.6, a
     quarter of which counts.
     """
-    train, test = split(MEAN_ESTIMATION, means, seed=0)
+    train, test = MEAN_ESTIMATION.split(means, seed=0)
     expected = (3 * (2.3**2 + 1 / 12) + 32.2**2 + 75) / 4
     constant = MSE.constant(train.y, test.y)
     assert constant == pytest.approx(expected, abs=5 * 17.6 / 4)
@@ -460,7 +436,7 @@ def rebuilding(**changes):
 def test_inputs_are_their_own_targets_all_the_way(test, evaluate_on):
     """The same tensor, not an equal one: a copy would double what lies in memory."""
     data = flattened(pictures(test=test))
-    parts = [data.train, *split(rebuilding(), data, 0, evaluate_on)]
+    parts = [data.train, *rebuilding().split(data, 0, evaluate_on)]
     if test:
         parts.append(data.test)
     for examples in parts:
@@ -480,7 +456,7 @@ def test_a_reconstruction_reports_sums_over_pixels_and_the_mean_image():
     data = flattened(pictures())
     result = run(rebuilding(), "learn2mix", 0, 2, data=data)
     assert result.facts["train_group_sizes"] == [30, 10, 12]
-    train, test = split(rebuilding(), data, 0)
+    train, test = rebuilding().split(data, 0)
     pixels = {"train": train.x.double().numpy(), "test": test.x.double().numpy()}
     assert pixels["test"].shape == (24, 6)
     mean_image = pixels["train"].mean(axis=0)
@@ -554,7 +530,7 @@ def test_local_wine():
     assert data.train.y.tolist() == [float(row["quality"]) for row in rows]
     assert (data.train.y.min(), data.train.y.max()) == (3, 9)
     assert data.train.group_sizes(2) == [1599, 4898]
-    assert split(WINE_QUALITY, data, 0)[0].group_sizes(2) == [799, 244]
+    assert WINE_QUALITY.split(data, 0)[0].group_sizes(2) == [799, 244]
 
 
 @needs_local_data
@@ -572,7 +548,7 @@ def test_local_housing():
     places = [data.group_names[group] for group in data.train.groups.tolist()]
     assert places == [row["ocean_proximity"] for row in rows]
     # 9034, 6496, 2270 and 2628 rows: a half rounded down for testing, a twentieth of the rest of all but inland
-    train, test = split(CALIFORNIA_HOUSING, data, 0)
+    train, test = CALIFORNIA_HOUSING.split(data, 0)
     assert test.group_sizes(4) == [4517, 3248, 1135, 1314]
     assert train.group_sizes(4) == [225, 3248, 56, 65]
     assert len(train) // CALIFORNIA_HOUSING.batch_size == 3
@@ -590,7 +566,7 @@ def test_local_images_are_cut_to_the_papers_numbers(task, number):
     (path,) = (LOCAL_DATA / name).rglob("train-*.parquet")
     labels = torch.tensor(pq.read_table(path, columns=["label"]).column("label").to_pylist())
     rows = torch.arange(float(len(labels)))[:, None]
-    train, _ = split(task, Data(Examples(rows, rows, labels), Examples(rows, rows, labels), tuple("0123456789")), 0)
+    train, _ = task.split(Data(Examples(rows, rows, labels), Examples(rows, rows, labels), tuple("0123456789")), 0)
     assert len(train) == number
     assert train.group_sizes(10) == task.profile(torch.bincount(labels).tolist())
 

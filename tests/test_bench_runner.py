@@ -16,7 +16,7 @@ from learn2mix import registry
 from learn2mix.bench import seeds
 from learn2mix.bench.data import Data, Examples, profiles
 from learn2mix.bench.methods import Classical, Curriculum, Learn2Mix, Method
-from learn2mix.bench.runner import make_ready, run, settings_of, split
+from learn2mix.bench.runner import make_ready, run, settings_of
 from learn2mix.bench.training import Arm, DivergedError
 
 METHODS = [entry.name for entry in registry.entries("method")]
@@ -156,7 +156,7 @@ def rows(examples):
 def test_validation_is_held_out_before_the_cut_and_the_test_set_is_not_looked_at():
     data = toy_data()
     task = toy(profile=profiles.Step(minority=(2,), fraction=0.5))
-    train, held_out = split(task, data, seed=0, evaluate_on="validation")
+    train, held_out = task.split(data, seed=0, evaluate_on="validation")
     assert held_out.group_sizes(3) == [4, 2, 1]  # a tenth of 44, 24 and 16, floored
     assert train.group_sizes(3) == [40, 22, 7]  # the cut falls on what is left: half of 15
     assert not rows(train) & rows(held_out)
@@ -169,16 +169,16 @@ def test_validation_is_held_out_before_the_cut_and_the_test_set_is_not_looked_at
 def test_a_test_set_is_drawn_by_seed_where_there_is_none():
     data = Data.from_arrays(*blobs())
     task = toy(test_fraction=0.25)
-    train, test = split(task, data, seed=0)
+    train, test = task.split(data, seed=0)
     assert test.group_sizes(3) == [11, 6, 4]
     assert not rows(train) & rows(test)
     assert rows(train) | rows(test) == rows(data.train)
-    assert rows(split(task, data, seed=1)[1]) != rows(test)
-    again, tested = split(task, data, seed=0)
+    assert rows(task.split(data, seed=1)[1]) != rows(test)
+    again, tested = task.split(data, seed=0)
     assert again.x.equal(train.x)
     assert tested.x.equal(test.x)
     # for tuning it stays out of reach: neither trained nor evaluated on
-    left, held_out = split(task, data, seed=0, evaluate_on="validation")
+    left, held_out = task.split(data, seed=0, evaluate_on="validation")
     assert not (rows(left) | rows(held_out)) & rows(test)
 
 

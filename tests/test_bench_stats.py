@@ -75,6 +75,7 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([]) == []
+    assert holm([None, 0.03, None, 0.02]) == [None, 0.04, None, 0.04]  # what was not tested is not counted
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))

@@ -7,10 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_support import BATCH_SIZE, STEPS_PER_EPOCH, make_run, make_timing
-from learn2mix.bench.analysis.quantities import QUANTITIES, reversed_shares
+from learn2mix.bench.analysis.quantities import (
+    BALANCED,
+    NATURAL,
+    PRIMARY,
+    QUANTITIES,
+    SHIFTED,
+    TRAIN_LOSS,
+    TRAIN_METRIC,
+    WORST_GROUP,
+    reversed_shares,
+)
 from learn2mix.bench.analysis.ranking import opponents, rank
 from learn2mix.bench.analysis.readings import read
-from learn2mix.bench.analysis.summary import summarise
+from learn2mix.bench.analysis.summary import WORSE_THAN_CONSTANT, against_each, difference, summarise
 from learn2mix.bench.analysis.wording import cost_table, headline, results_table
 from learn2mix.bench.report import page
 from learn2mix.bench.report.tables import final_table, overview, reading_tables
@@ -25,8 +35,8 @@ def falling(*ends):
     return runs
 
 
-def only_task(runs, **options):
-    (task,) = summarise(runs, **options).tasks
+def only_task(runs, timing=None):
+    (task,) = summarise(runs, timing=timing).tasks
     return task
 
 
@@ -62,15 +72,15 @@ def test_group_metrics_by_hand():
     # natural mix 300 : 150 : 30 of 480
     groups = np.tile([0.1, 0.2, 0.6], (3, 1))
     row = only_task([make_run(test_metric=[0.9, 0.5, 0.2], group_metric=groups, epochs=2)]).rows[0]
-    assert row.worst_group.mean == pytest.approx(0.6)
-    assert row.balanced.mean == pytest.approx(0.3)
-    assert row.natural.mean == pytest.approx((0.1 * 300 + 0.2 * 150 + 0.6 * 30) / 480)
+    assert row.estimates[WORST_GROUP].mean == pytest.approx(0.6)
+    assert row.estimates[BALANCED].mean == pytest.approx(0.3)
+    assert row.estimates[NATURAL].mean == pytest.approx((0.1 * 300 + 0.2 * 150 + 0.6 * 30) / 480)
 
 
 def test_preparation_is_counted_only_where_said():
     spent = {"seconds": 3.0, "steps": 30, "forwarded": 700, "backpropagated": 300}
-    runs = [make_run("curriculum", test_metric=[0.9, 0.5], preparation=spent)]
-    row = only_task(runs, timing=make_timing(curriculum=0.1), target=0.5).rows[0]
+    runs = [make_run("curriculum", test_metric=[0.9, 0.5], preparation=spent), make_run(test_metric=[0.9, 0.5])]
+    row = only_task(runs, timing=make_timing(curriculum=0.1)).row("curriculum")
     assert row.to_target["seconds"].median == pytest.approx(1.5)
     assert row.to_target_prepared["seconds"].median == pytest.approx(4.5)
     assert row.to_target_prepared["examples"].median == 2 * STEPS_PER_EPOCH * BATCH_SIZE + 1000
@@ -79,12 +89,13 @@ def test_preparation_is_counted_only_where_said():
 
 
 def test_a_target_not_reached_is_censored():
-    ends = [0.1, 0.3, 0.2]
-    runs = [make_run("learn2mix", seed, test_metric=[0.9, end]) for seed, end in enumerate(ends)]
-    reached = only_task(runs, target=0.15).rows[0].to_target["epochs"]
+    runs = [make_run("learn2mix", seed, test_metric=[0.9, end]) for seed, end in enumerate([0.1, 0.3, 0.2])]
+    runs += [make_run("classical", seed, test_metric=[0.9, 0.15]) for seed in range(3)]
+    task = only_task(runs)
+    reached = task.row("learn2mix").to_target["epochs"]
     assert (reached.reached, reached.n, reached.median) == (1, 3, None)
-    table = cost_table(only_task(runs, target=0.15))
-    assert (column(table, "Reached"), column(table, "Epochs")) == (("1 of 3",), ("\u2013",))
+    table = cost_table(task)
+    assert (column(table, "Reached"), column(table, "Epochs")) == (("3 of 3", "1 of 3"), ("1", "\u2013"))
 
 
 def test_holm_counts_every_comparison_of_the_page():
@@ -256,9 +267,9 @@ def test_the_shifted_test_by_hand():
     runs = [make_run("classical", s, test_metric=[0.9, 0.5, 0.2], group_metric=groups) for s in (0, 1)]
     runs += [make_run("learn2mix", s, test_metric=[0.9, 0.5, 0.2], group_metric=groups / 2) for s in (0, 1)]
     theirs, ours = only_task(runs).rows
-    assert theirs.shifted.mean == pytest.approx((0.1 * 30 + 0.2 * 150 + 0.6 * 300) / 480)
-    assert ours.shifted_difference.mean == pytest.approx(-theirs.shifted.mean / 2)
-    assert ours.natural_difference.mean == pytest.approx(-theirs.natural.mean / 2)
+    assert theirs.estimates[SHIFTED].mean == pytest.approx((0.1 * 30 + 0.2 * 150 + 0.6 * 300) / 480)
+    for quantity in (SHIFTED, NATURAL):
+        assert ours.differences[quantity].mean == pytest.approx(-theirs.estimates[quantity].mean / 2)
 
 
 def altered(run, *, rows=None, without=(), curves=None, **settings):
@@ -275,7 +286,7 @@ def test_the_training_metric_is_there_where_all_runs_have_it():
     told = [altered(run, curves={"train_metric": column_}) for run in runs]
     task = only_task(told)
     assert [quantity.name for quantity in task.quantities] == [quantity.name for quantity in QUANTITIES]
-    assert task.rows[1].train_metric.mean == 0.25
+    assert task.rows[1].estimates[TRAIN_METRIC].mean == 0.25
     assert "train_metric" not in [q.name for q in only_task([*told[1:], runs[0]]).quantities]
 
 
@@ -284,15 +295,71 @@ def test_what_is_not_comparable_is_not_compared():
     compared = {q.name: [c.title for c in final_table(task, q).columns] for q in task.quantities}
     assert "Difference to classical" in compared["shifted"]
     assert compared["train_loss"] == ["Method", "n", "Training loss"]
-    assert "not comparable" in final_table(task, next(q for q in QUANTITIES if q.name == "train_loss")).caption
+    assert "not comparable" in final_table(task, TRAIN_LOSS).caption
 
 
 def test_every_method_worse_than_a_constant_is_said():
     note = "Every method ends worse than a constant prediction"
     worse, better = falling((0.7, 0.65)), falling((0.7, 0.5))  # the constant scores 0.6
     assert [any(note in text for text in only_task(runs).notes) for runs in (worse, better)] == [True, False]
-    cells = final_table(only_task(better), QUANTITIES[0]).columns[2].cells
+    cells = final_table(only_task(better), PRIMARY).columns[2].cells
     assert [cell.endswith("\u2020") for cell in cells] == [True, False]
+
+
+def test_worse_than_a_constant_is_judged_on_the_seeds_that_a_method_has():
+    """Of a constant learn2mix's one run knows 0.4, which its 0.5 is worse than; the mean over all runs is higher."""
+    runs = [make_run("classical", seed, test_metric=[0.9, 0.85]) for seed in range(2)]
+    runs.append(make_run("learn2mix", 0, test_metric=[0.9, 0.5]))
+    constants = (0.4, 0.8, 0.4)
+    task = only_task(
+        [replace(run, facts={**run.facts, "reference_metric": c}) for run, c in zip(runs, constants, strict=True)]
+    )
+    assert task.constant == pytest.approx(1.6 / 3)
+    assert task.worse_than_constant
+    assert WORSE_THAN_CONSTANT in task.notes
+
+
+def test_the_overview_names_the_tasks_on_which_a_constant_does_better_and_no_others():
+    runs = [make_run(m, s, task="a", test_metric=[0.9, 0.7 + s / 10]) for m in ("classical", "focal") for s in (0, 1)]
+    runs += [make_run("classical", s, task="b") for s in (0, 1)] + [make_run("constant-rate", 0, task="b")]
+    notes = page(summarise(runs)).split('id="overview"')[1].split('class="notes"')[1].split("</ul>")[0]
+    assert notes == f"><li>a: {WORSE_THAN_CONSTANT}</li>"
+
+
+def test_learn2mix_against_each_takes_holm_over_a_methods_tasks():
+    """Gaps of p = .04: among the two tasks of focal that is .08, alone it stays."""
+    runs = [
+        make_run(method, seed, task=task, metric="mse", test_metric=[9.0, 3.0 + gap])
+        for task, others in (("a", ("focal",)), ("b", ("focal", "natural")))
+        for method in ("learn2mix", *others)
+        for seed, gap in enumerate([0.1, 0.13, 0.2] if method != "learn2mix" else [0.0] * 3)
+    ]
+    judged = against_each([None, *summarise(runs).tasks], difference)
+    assert {key: said for key, (_, said) in judged.items()} == {
+        (1, "focal"): "undecided",
+        (2, "focal"): "undecided",
+        (2, "natural"): "better",
+    }
+    found, _ = judged[1, "focal"]
+    assert (found.mean, found.n, found.p) == (pytest.approx(-0.43 / 3), 3, pytest.approx(0.0402, abs=1e-4))
+
+
+def test_json_has_each_quantity_by_its_name():
+    row = summarise(falling((0.40, 0.30), (0.50, 0.42))).to_json()["tasks"][0]["rows"][1]
+    for quantity in QUANTITIES:
+        name = "difference" if quantity is PRIMARY else f"{quantity.name}_difference"
+        assert quantity.name in row
+        assert (name in row) == quantity.compared
+    assert row["final"]["mean"] == pytest.approx(0.36)
+    assert row["difference"] == {
+        "mean": pytest.approx(-0.09),
+        "low": pytest.approx(-0.09 - 12.7062 * 0.01, abs=1e-5),  # -.10 and -.08: s / sqrt(2) = .01
+        "high": pytest.approx(-0.09 + 12.7062 * 0.01, abs=1e-5),
+        "n": 2,
+        "p": pytest.approx(0.0704, abs=1e-4),
+    }
+    assert (row["train_metric"], row["worst_group"]["n"]) == (None, 2)
+    assert not {"estimates", "differences"} & set(row)
 
 
 # --- budgets in other units, and rows that are not one an epoch

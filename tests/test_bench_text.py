@@ -8,7 +8,6 @@ import torch
 from bench_toys import LOCAL_DATA, needs_local_data
 from hub_support import write_splits
 from learn2mix.bench.data.text import load_texts, words_of
-from learn2mix.bench.runner import split
 from learn2mix.bench.tasks import IMDB, IMDB_200
 from learn2mix.bench.tasks.imdb import WORDS
 
@@ -113,7 +112,7 @@ def test_local_imdb(own_cache):
     assert tuple(data.train.x.shape) == (50000, 200)
     # the network knows just as many words as there are
     assert int(data.train.x.max()) == WORDS - 1
-    train, test = split(IMDB_200, data, seed=0)
+    train, test = IMDB_200.split(data, seed=0)
     assert train.group_sizes(2) == [20000, 6000]
     assert test.group_sizes(2) == [5000, 5000]
 

@@ -27,9 +27,11 @@ from bench_toys import (
 )
 from learn2mix import registry
 from learn2mix.bench import clock, seeds
+from learn2mix.bench.arithmetic import exact_arithmetic
 from learn2mix.bench.data import Data, Examples, profiles
+from learn2mix.bench.lookup import find_method
 from learn2mix.bench.methods import Balanced, Classical, Curriculum, Learn2Mix, Method, Natural, Smote
-from learn2mix.bench.runner import exact_arithmetic, find_method, make_ready, run, split
+from learn2mix.bench.runner import make_ready, run
 from learn2mix.bench.tasks.base import MSE, cross_entropy, squared_error
 from learn2mix.bench.training import Arm, DivergedError, evaluate, evaluating, reestimate
 
@@ -405,10 +407,9 @@ def test_inputs_are_standardised_by_the_training_rows_that_are_left(own_test, ev
     train, test = numbered(120), numbered(60, seed=1)
     data = Data(train, test if own_test else None, ("a", "b", "c"))
     task = line(profile=profiles.Step(minority=(0, 2), fraction=0.3), test_fraction=0.4)
-    kept, held = split(task, data, 0, evaluate_on)
-    plain_kept, plain_held = split(
-        line(profile=task.profile, test_fraction=0.4, standardise=False), data, 0, evaluate_on
-    )
+    kept, held = task.split(data, 0, evaluate_on)
+    plain = line(profile=task.profile, test_fraction=0.4, standardise=False)
+    plain_kept, plain_held = plain.split(data, 0, evaluate_on)
     rows = train.x.double().numpy()[kept.y.long().numpy()]
     assert len(rows) < 120
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
@@ -428,7 +429,7 @@ def test_inputs_are_standardised_by_the_training_rows_that_are_left(own_test, ev
 def test_what_is_tested_on_has_no_say():
     train, test = numbered(90), numbered(30, seed=1)
     wild = Examples(test.x * 1e6 + 77, test.y, test.groups)
-    one, other = (split(line(), Data(train, part, ("a", "b", "c")), 0) for part in (test, wild))
+    one, other = (line().split(Data(train, part, ("a", "b", "c")), 0) for part in (test, wild))
     assert one[0].x.equal(other[0].x)
     assert not one[1].x.equal(other[1].x)
 
@@ -446,7 +447,7 @@ def test_a_column_that_does_not_vary_does_not_blow_up(value, number, alone):
     train, test = with_column(number, 0), with_column(30, 1)
     column = 0 if alone else 1
     test.x[0, column] = value + 5
-    kept, held = split(line(), Data(train, test, ("a", "b", "c")), 0)
+    kept, held = line().split(Data(train, test, ("a", "b", "c")), 0)
     rounding = 2e-6 * abs(value) + 1e-30
     assert kept.x[:, column].abs().max() <= rounding
     assert held.x[1:, column].abs().max() <= rounding
@@ -456,7 +457,7 @@ def test_a_column_that_does_not_vary_does_not_blow_up(value, number, alone):
 
 def test_a_task_that_does_not_ask_for_it_keeps_its_inputs():
     data = Data(numbered(60), numbered(30, seed=1), ("a", "b", "c"))
-    kept, held = split(line(standardise=False), data, 0)
+    kept, held = line(standardise=False).split(data, 0)
     assert kept.x is data.train.x
     assert held.x is data.test.x
 
@@ -538,7 +539,7 @@ def test_a_run_that_fails_leaves_the_flags_as_they_were(loose):
 
 BY_OPERATOR = """
 import os, sys, torch
-from learn2mix.bench.runner import exact_arithmetic
+from learn2mix.bench.arithmetic import exact_arithmetic
 if not hasattr(torch.backends.cudnn, "conv"):
     sys.exit()  # an older release has no such settings
 places = [torch.backends, torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
@@ -579,7 +580,7 @@ def test_evaluation_leaves_every_module_in_the_mode_it_was_in():
     model[0].eval()
     mean = model[0].running_mean.clone()
     examples = toy_data().test
-    evaluate(model, examples, cross_entropy, cross_entropy, 3)
+    evaluate(model, examples, cross_entropy, cross_entropy, 3, chunk=25)
     assert [module.training for module in model] == [False, True, True]
     assert model[0].running_mean.equal(mean)
     reestimate(model, examples, torch.arange(40), 8)

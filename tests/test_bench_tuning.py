@@ -13,13 +13,11 @@ import numpy as np
 import pytest
 from torch import nn
 
-import bench_toys
 from bench_toys import toy, toy_data
 from learn2mix.bench import tuning
 from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.compare import Comparison, compare
-from learn2mix.bench.data import Data
 from learn2mix.bench.methods import Classical, Focal, Learn2Mix
 from learn2mix.bench.methods.tuned import Tuned
 from learn2mix.bench.plan import Shelf, plan
@@ -369,29 +367,27 @@ def test_files_that_are_refused(tuned, tmp_path, damage, message):
 
 
 def test_the_tuned_comparison(tuned, store):
-    shelf = Shelf({"toy": toy_data()})
-    cells = tuned.cells(toy(), range(2), shelf=shelf)
-    assert [str(cell) for cell in cells] == [
-        f"toy, {method}, seed {seed}" for seed in (0, 1) for method in ("classical", "learn2mix", "focal")
+    data = toy_data()
+    methods = tuned.methods_for(toy(), range(2), data.fingerprint)
+    runs = compare([toy()], methods, range(2), store=store, data={"toy": data}).runs
+    assert [(run.settings["seed"], run.settings["method"]) for run in runs] == [
+        (seed, method) for seed in (0, 1) for method in ("classical", "learn2mix", "focal")
     ]
-    assert {cell.budget.epochs for cell in cells} == {3}  # the task's whole budget
-    assert {cell.evaluate_on for cell in cells} == {"test"}
-    assert {cell.settings["method_settings"]["learning_rate"] for cell in cells} == {0.006325}
-    methods = tuned.methods_for(toy(), range(2))
-    done = compare([toy()], methods, range(2), store=store, data={"toy": toy_data()})
-    assert [one.key for one in done.runs] == [cell.key for cell in cells]
-    [task] = summarise(done.runs).tasks
+    assert {run.settings["epochs"] for run in runs} == {3}  # the task's whole budget
+    assert {run.settings["evaluate_on"] for run in runs} == {"test"}
+    assert {run.settings["method_settings"]["learning_rate"] for run in runs} == {0.006325}
+    [task] = summarise(runs).tasks
     assert [row.name for row in task.rows] == ["classical", "learn2mix", "focal"]
 
 
 def test_tuned_comparisons_that_are_refused(tuned):
+    own = toy_data().fingerprint
     with pytest.raises(ValueError, match=r"seeds \[1002\] are both tuned on and reported"):
-        tuned.methods_for(toy(), range(1002, 1005))
+        tuned.methods_for(toy(), range(1002, 1005), own)
     with pytest.raises(ValueError, match=r"tuned on a task with {'batch_size': 8}, and it has {'batch_size': 16}"):
-        tuned.methods_for(toy(batch_size=16), range(2))
-    other = Data.from_arrays(*bench_toys.blobs(seed=5), *bench_toys.blobs(seed=6), group_names=("a", "b", "c"))
-    with pytest.raises(ValueError, match=f"tuned on data {toy_data().fingerprint}, and these are {other.fingerprint}"):
-        tuned.cells(toy(), range(2), shelf=Shelf({"toy": other}))
+        tuned.methods_for(toy(batch_size=16), range(2), own)
+    with pytest.raises(ValueError, match=f"tuned on data {own}, and these are others"):
+        tuned.methods_for(toy(), range(2), "others")
 
 
 def test_a_choice_is_read_back_alone(tuned):

@@ -1,12 +1,11 @@
-"""Tasks under other settings, methods under others, and the folders their runs go to."""
+"""Tasks under other settings, and the folders their runs go to."""
 
 import pytest
 import torch
 
 from learn2mix.bench.data.profiles import Exponential, Linear, Logarithmic, Step
-from learn2mix.bench.methods import Classical, Learn2Mix
 from learn2mix.bench.tasks import DIGITS
-from learn2mix.bench.variants import folder_name, vary, with_settings
+from learn2mix.bench.variants import folder_name, vary
 
 
 def test_what_is_not_given_stays():
@@ -86,9 +85,3 @@ def test_refusals(changes, says):
 def test_what_is_no_number_is_refused(changes):
     with pytest.raises(TypeError, match=f"{next(iter(changes))} was"):
         vary("digits", **changes)
-
-
-def test_settings_reach_the_methods_that_have_them():
-    assert with_settings("learn2mix", mixing_rate=0.3) == Learn2Mix(mixing_rate=0.3)
-    assert with_settings("learn2mix", mixing_rate=None) == Learn2Mix()
-    assert with_settings("classical", mixing_rate=0.3) == Classical()

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from bench_toys import assert_same_curves, global_random_state, toy, toy_data
 from learn2mix import registry
+from learn2mix.bench.lookup import find_method
 from learn2mix.bench.methods.mfw import MFW
-from learn2mix.bench.runner import find_method, make_ready, run, settings_of
+from learn2mix.bench.runner import make_ready, run, settings_of
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import MSE
 from learn2mix.diagnostics import ClassRecorder

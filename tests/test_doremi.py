@@ -319,8 +319,8 @@ def test_it_rehearses_without_them():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"step_size": 0}, "step_size was 0; it must be a number, above 0; 1 is its authors'"),
-        ({"smoothing": 0}, "smoothing was 0; it must be a number, above 0 and at most 1; 1e-3 is its authors'"),
+        ({"step_size": 0}, "step_size was 0; it must be a number, above 0"),
+        ({"smoothing": 0}, "smoothing was 0; it must be a number, above 0 and at most 1"),
     ],
 )
 def test_the_bench_method_refuses(given, message):

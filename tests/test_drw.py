@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from bench_toys import SIZES, arm_of, of_groups, toy, toy_data, toy_job
+from learn2mix.bench.lookup import find_method
 from learn2mix.bench.methods import Focal
 from learn2mix.bench.methods.composed import Composed
 from learn2mix.bench.methods.drw import DRW
-from learn2mix.bench.runner import find_method, run
+from learn2mix.bench.runner import run
 from learn2mix.bench.training import Batch
 from learn2mix.losses import effective_number_weights
 from learn2mix.schedules import DeferredReweighting

@@ -13,7 +13,7 @@ from bench_toys import arm_of, of_groups, toy, toy_data, toy_job
 from harness import Training, assert_resumes, consume, save_and_load, small_mixer
 from learn2mix import Mixer
 from learn2mix.bench.budget import Budget
-from learn2mix.bench.data import profiles
+from learn2mix.bench.data.splits import hold_out
 from learn2mix.bench.methods.dynamic_loading import DynamicLoading as DynamicLoadingMethod
 from learn2mix.bench.methods.dynamic_loading import group_losses
 from learn2mix.bench.runner import make_ready
@@ -221,25 +221,12 @@ def losses_by_group(network, held):
     return np.array([losses[held.groups == group].mean().item() for group in range(3)])
 
 
-def test_a_tenth_of_each_group_is_held_out_and_at_least_one_example():
-    train = toy_data((44, 24, 3)).train
-    rest, held = profiles.hold_out(train, 0.1, 3, seed=5)
-    assert held.group_sizes(3) == [4, 2, 1]
-    assert rest.group_sizes(3) == [40, 22, 2]
-    rows = torch.cat([rest.x, held.x])
-    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, train.x.tolist()))
-    assert profiles.hold_out(train, 0.1, 3, seed=5)[1].x.equal(held.x)
-    assert not profiles.hold_out(train, 0.1, 3, seed=6)[1].x.equal(held.x)
-    with pytest.raises(ValueError, match=r"group 2 has 1 examples, .* every group needs at least 2"):
-        profiles.hold_out(toy_data((44, 24, 1)).train, 0.1, 3, seed=5)
-
-
 @pytest.mark.parametrize("released", [False, True])
 def test_the_bench_method_moves_by_validation_losses_over_those_of_a_classical_network(released):
     """30 steps and 3 updates: after every 10 steps. The references are a classical network's at the end, on the rest."""
     ready = prepared(DynamicLoadingMethod(updates=3, released=released))
     job, feed = ready.job, ready.trainer.arm.feed
-    rest, held = profiles.hold_out(job.train, 0.1, 3, job.seed_for("hold-out"))
+    rest, held = hold_out(job.train, 0.1, 3, job.seed_for("hold-out"))
     assert ready.trainer.arm.train.x.equal(rest.x)
     other = job.trainer(Arm(train=rest), purpose="reference")
     for _ in range(3):

@@ -135,15 +135,6 @@ def test_a_policy_that_does_not_adapt_never_moves(policy):
     assert policy.adaptive == (path[-1] != path[0])
 
 
-@pytest.mark.parametrize("entry", ENTRIES.values(), ids=list(ENTRIES))
-def test_the_search_space_holds_parameters_that_work(entry):
-    settings = {f.name for f in dataclasses.fields(entry.part)}
-    assert set(entry.search_space) <= settings
-    for name, values in entry.search_space.items():
-        for value in values:
-            Mixer([0, 1] * 4, 2, policy=entry.part(**{**entry.example, name: value}))
-
-
 RANGES = [(e, f) for e in ENTRIES.values() for f in dataclasses.fields(e.part) if "range" in f.metadata]
 
 
@@ -200,6 +191,13 @@ def test_every_combinator_refuses_what_is_no_policy():
                 TypeError, match=f"{combinator.__name__}'s policy was .* an object with init and update"
             ):
                 combinator(policy)
+
+
+def test_every_combinator_adapts_and_heeds_what_its_policy_does():
+    for combinator in (policies.floor, policies.ema, policies.warmup):
+        assert [combinator(policy).adaptive for policy in (policies.Static(), Learn2Mix())] == [False, True]
+        heard = [combinator(policy).signals for policy in (Learn2Mix(), DynamicLoading(0.5))]
+        assert heard == [frozenset(), {"validation_losses"}]
 
 
 @pytest.mark.parametrize("rate", [np.float64(0.25), np.float32(0.25), torch.tensor(0.25), 0.25])
@@ -413,3 +411,33 @@ def test_a_saved_number_of_another_kind_is_refused(value):
     assert unpack(policy.init(np.array([0.5, 0.5])), {**saved, "updates": 2}).updates == 2
     with pytest.raises(ValueError, match=r"the saved policy state's updates was .*; it must be like 0"):
         unpack(policy.init(np.array([0.5, 0.5])), {**saved, "updates": value})
+
+
+class TakesNoCounts:
+    def init(self, prior):
+        return policies.State(prior)
+
+    def update(self, state, losses):
+        return state
+
+
+class TakesNoPrior(TakesNoCounts):
+    def init(self):
+        raise AssertionError("never called")
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (
+            TakesNoCounts(),
+            r"policy.update takes \(state, losses\), and is called as policy.update\(state, losses, counts=counts\)",
+        ),
+        (TakesNoPrior(), r"policy.init takes \(\), and is called as policy.init\(prior\)"),
+    ],
+)
+def test_a_policy_that_cannot_be_called_is_refused_before_an_epoch_is_spent(policy, message):
+    with pytest.raises(TypeError, match=message):
+        Mixer([0, 0, 1, 1], 2, policy=policy)
+    with pytest.raises(TypeError, match="floor's policy"):
+        policies.floor(policy, minimum=0.1)

@@ -9,11 +9,12 @@ from torch import nn
 from torch.nn import functional
 
 from bench_toys import SIZES, assert_same_curves, toy, toy_data
+from learn2mix.bench.lookup import find_method
 from learn2mix.bench.methods import Classical
 from learn2mix.bench.methods.composed import Composed
 from learn2mix.bench.methods.lort import LORT
 from learn2mix.bench.methods.post_hoc_logit_adjustment import PostHocLogitAdjustment
-from learn2mix.bench.runner import find_method, make_ready, run
+from learn2mix.bench.runner import make_ready, run
 from learn2mix.losses import logit_adjusted_loss
 from learn2mix.posthoc import LogitAdjusted, adjust_logits
 

@@ -280,7 +280,7 @@ def test_which_tasks_it_fits_and_its_settings():
     assert Method().refusal(line()) == ""
     assert Method().refusal(line(kind="classification")).startswith("rc-mixup draws partners by how near")
     assert Method().settings(line()) == {"bandwidth": 0.5, "alpha": 2.0, "rate": 0.3, "warm_up": 0.5}
-    for settings, message in (({"rate": 1.0}, "rate was 1.0; .* 0 is c-mixup"), ({"warm_up": 2}, "warm_up was 2"),
+    for settings, message in (({"rate": 1.0}, "rate was 1.0; .* the part of the labels"), ({"warm_up": 2}, "warm_up was 2"),
                               ({"bandwidth": 0}, "bandwidth was 0")):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             Method(**settings)

@@ -15,7 +15,8 @@ from learn2mix import checkpoint
 from learn2mix.checks import brief, whole_number
 from learn2mix.feedback import Feedback
 from learn2mix.groups import ContiguousGroups, Names, as_groups, check_batch_size, check_indices
-from learn2mix.policies.base import Floats, Policy, check_policy, check_signals, check_state, describe, pack, unpack
+from learn2mix.parameters import describe
+from learn2mix.policies.base import Floats, Policy, check_policy, check_signals, check_state, pack, unpack
 from learn2mix.replicas import Reduce, find_replicas
 from learn2mix.samplers.batch_sampler import BatchSampler
 from learn2mix.samplers.stream import Stream

@@ -32,7 +32,8 @@ class Entry:
         part: The class, function or object itself.
         summary: One line for listings.
         example: Keyword arguments of the cheapest valid call, for the contract tests.
-        search_space: Values worth trying for each setting, by setting.
+        search_space: Values worth trying for each setting, by setting; of a loss that becomes a method of the bench by
+            itself. Other methods have theirs there.
         reference: Where it is defined.
     """
 

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 
 from learn2mix.bench import provenance, seeds
+from learn2mix.bench.arithmetic import exact_arithmetic, fixed_threads
 from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.lookup import find_method, find_task
 from learn2mix.bench.methods.base import Method
-from learn2mix.bench.runner import exact_arithmetic, find_method, find_task, fixed_threads, make_ready
+from learn2mix.bench.runner import make_ready
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import Trainer

@@ -17,10 +17,11 @@ import torch
 from filelock import Timeout
 
 from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.lookup import find_task
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.plan import Budgets, Cell, Shelf, plan
 from learn2mix.bench.record import Run
-from learn2mix.bench.runner import find_task, run
+from learn2mix.bench.runner import run
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import DivergedError

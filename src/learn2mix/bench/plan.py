@@ -9,9 +9,10 @@ from typing import Any
 
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench.lookup import find_method, find_task
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.record import settings_key
-from learn2mix.bench.runner import find_method, find_task, settings_of
+from learn2mix.bench.runner import settings_of
 from learn2mix.bench.tasks.base import Task
 
 Budgets = int | Budget | Mapping[str, Budget] | None

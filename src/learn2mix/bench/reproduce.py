@@ -12,25 +12,22 @@ from typing import Any
 
 import torch
 
-from learn2mix import registry
 from learn2mix.bench import clock
 from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.compare import Event, compare, fitting_workers, ignore
 from learn2mix.bench.data import Progress, quiet
 from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown
+from learn2mix.bench.exhibits.published import PAPERS_METHODS
+from learn2mix.bench.lookup import find_method, fitting
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.record import Run
-from learn2mix.bench.runner import find_method
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.tuning import SEEDS, Tuning, tune
 
 EXHIBITS = {exhibit.name: exhibit for exhibit in (*PAPER, *STUDIES)}
 """Every table, figure and study by its name."""
-
-PAPERS_METHODS = ("learn2mix", "classical", "focal", "smote", "importance", "curriculum")
-"""What the paper compares."""
 
 CONTROLS = ("natural", "balanced")
 """What it takes to see what of a gain is learn2mix's own."""
@@ -81,24 +78,6 @@ def chosen(exhibit: Exhibit, tasks: Sequence[str] | None) -> list[Panel]:
         if task not in there:
             raise ValueError(f"{exhibit.name} has no task {task!r}; it has: {', '.join(there)}")
     return [panel for panel in exhibit.panels if panel.task in tasks]
-
-
-def fitting(task: Task, methods: Sequence[str | Method] | None = None, part: float = 1.0) -> list[Method]:
-    """Make those methods that fit a task.
-
-    One that fits the task's kind but not the task has its stand-in take its place.
-
-    Args:
-        task: The task.
-        methods: Methods, or their names; None takes all that are registered.
-        part: The part of the task's budget that they are for, in (0, 1]; see :meth:`Method.cut`.
-    """
-    asked = methods or [entry.name for entry in registry.entries("method")]
-    cut = [find_method(method).cut(part) for method in asked]
-    stand_ins = [m.instead for m in cut if m.instead and task.kind in m.kinds and m.refusal(task)]
-    fits = [method for method in cut if not method.refusal(task)]
-    known = {method.name for method in fits}
-    return [*fits, *(find_method(name) for name in dict.fromkeys(stand_ins) if name not in known)]
 
 
 def reproduce(
@@ -219,11 +198,12 @@ def _make(result: Reproduction, panel: Panel, arms: list[Method], how: _How) -> 
     """Make or find a panel's runs, and add them to the result."""
     task = panel.varied()
     store, words = Store(how.folder / panel.folder), ""
+    shared = {**task.settings(), "evaluate_on": "test"}
     seeds = range(how.seeds or task.seeds)
     if panel.tuned:
-        arms, words = _tuned(store.folder, task, arms, seeds, how)
+        arms, words, shared["data"] = _tuned(store.folder, task, arms, seeds, how)
     if how.stored_only:
-        runs, fraction = _stored(store, task, arms, panel, how.seeds)
+        runs, fraction = _stored(store, shared, task, arms, panel, how.seeds)
         missing, timing = 0, store.timing()
     else:
         budget = Budget(epochs=panel.epochs(how.fraction))
@@ -240,18 +220,21 @@ def _make(result: Reproduction, panel: Panel, arms: list[Method], how: _How) -> 
     return _Part(panel, runs, fraction, missing, words)
 
 
-def _tuned(folder: Path, task: Task, arms: Sequence[Method], reported: range, how: _How) -> tuple[list[Method], str]:
-    """Give the tuned methods, tuning them first if that is missing, and in words how many trials they had."""
+def _tuned(
+    folder: Path, task: Task, arms: Sequence[Method], reported: range, how: _How
+) -> tuple[list[Method], str, str | None]:
+    """Give the tuned methods, tuning them first if that is missing, in words how many trials they had, and their data."""
     place = folder / "tuned.json"
+    data = None if how.stored_only else task.load(how.data_dir, lambda *phase: how.watch(Event(0, 0, "", *phase)))
     if not place.exists():
-        if how.stored_only:
-            return [], ""
+        if data is None:
+            return [], "", None
         # where a run is cheap enough for many seeds, so is a trial
         seeds = SEEDS if task.seeds >= 20 else SEEDS[:1]
-        tune(task, arms, store=Store(folder / "trials"), seeds=seeds, reported=reported, **how.options(task)).save(
-            place
-        )
+        trials = Store(folder / "trials")
+        tune(task, arms, store=trials, seeds=seeds, reported=reported, data=data, **how.options(task)).save(place)
     tuning = Tuning.load(place)
+    on = tuning.data if data is None else data.fingerprint
     more = [f"{choice.method.name} {choice.extensions}" for choice in tuning.choices if choice.extensions]
     edges = [choice.method.name for choice in tuning.choices if choice.edges]
     words = (
@@ -260,14 +243,13 @@ def _tuned(folder: Path, task: Task, arms: Sequence[Method], reported: range, ho
     )
     words += f", and where the best lay at an edge more: {', '.join(more)}." if more else "."
     words += f" Still at an edge: {', '.join(edges)}." if edges else ""
-    return list(tuning.methods_for(task, reported)), words
+    return list(tuning.methods_for(task, reported, on)), words, on
 
 
 def _stored(
-    store: Store, task: Task, arms: Sequence[Method], panel: Panel, seeds: int | None
+    store: Store, shared: Mapping[str, Any], task: Task, arms: Sequence[Method], panel: Panel, seeds: int | None
 ) -> tuple[list[Run], float]:
     """Find a panel's runs in a store: of these methods, at the longest budget up to its own of which there are any."""
-    shared = {**task.settings(), "evaluate_on": "test"}
     found = [
         run
         for run in store.runs()

@@ -5,63 +5,27 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from learn2mix import registry
 from learn2mix.bench import diagnosis, provenance, seeds
-from learn2mix.bench import methods as _methods  # noqa: F401  (registers them)
-from learn2mix.bench import tasks as _tasks  # noqa: F401  (registers them)
+from learn2mix.bench.arithmetic import exact_arithmetic, fixed_threads
 from learn2mix.bench.budget import Budget
-from learn2mix.bench.data import Data, Examples, Progress, profiles, quiet
+from learn2mix.bench.data import Data, Examples, Progress, quiet
+from learn2mix.bench.lookup import find_method, find_task
 from learn2mix.bench.methods.base import Job, Method
-from learn2mix.bench.methods.composed import Composed
 from learn2mix.bench.record import Run
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import DivergedError, EpochSummary, Scores, Trainer, Work, evaluate, reestimate
-from learn2mix.checks import brief, whole_number
+from learn2mix.checks import whole_number
 from learn2mix.diagnostics import ClassRecorder
 
-VALIDATION_FRACTION = 0.1
 _STATISTICS_BATCHES = 10
 _EVALUATE_ON = ("test", "validation")
-
-
-def find_task(task: str | Task) -> Task:
-    """Look a task up by its name; a task is returned as it is.
-
-    Raises:
-        ValueError: There is no task of that name.
-    """
-    if isinstance(task, Task):
-        return task
-    found: Task = registry.get("task", task).part
-    return found
-
-
-def find_method(method: str | Method) -> Method:
-    """Look a method up by its name and make it with its defaults; a method is returned as it is.
-
-    Names joined by ``+`` stand for all these methods at once, see :class:`Composed`.
-
-    Raises:
-        TypeError: It is neither.
-        ValueError: There is no method of that name, or those named do not go together.
-    """
-    if isinstance(method, Method):
-        return method
-    if not isinstance(method, str):
-        raise TypeError(
-            f"method was {brief(method)} ({type(method).__name__}); it must be a name such as 'learn2mix', or a method made, "
-            "such as Learn2Mix(mixing_rate=0.2)"
-        )
-    parts: list[Method] = [registry.get("method", name.strip()).part() for name in method.split("+")]
-    return parts[0] if len(parts) == 1 else Composed(tuple(parts))
 
 
 def settings_of(
@@ -161,52 +125,6 @@ def run(
         return Run(settings, curves, _facts(ready, data.group_names), provenance.describe(ready.job.device))
 
 
-@contextmanager
-def fixed_threads(number: int | None) -> Iterator[None]:
-    """Let torch use so many threads inside the block; None leaves them as they are."""
-    before = torch.get_num_threads()
-    if number is not None:
-        torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def exact_arithmetic() -> Iterator[None]:
-    """Keep matrix products and convolutions in full float32 inside the block: TF32 is torch's default for some."""
-    try:
-        cudnn, precision = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    except RuntimeError:
-        # someone uses the settings by operator of newer releases, and torch wants no mix of the two
-        with _exact_operators():
-            yield
-        return
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = cudnn
-        torch.set_float32_matmul_precision(precision)
-
-
-@contextmanager
-def _exact_operators() -> Iterator[None]:
-    families: list[Any] = [torch.backends.cudnn, torch.backends.mkldnn]
-    operators = [torch.backends.cuda.matmul, families[1].matmul]
-    operators += [operator for family in families for operator in (family.conv, family.rnn)]
-    before = [operator.fp32_precision for operator in operators]
-    try:
-        for operator in operators:
-            operator.fp32_precision = "ieee"
-        yield
-    finally:
-        for operator, precision in zip(operators, before, strict=True):
-            operator.fp32_precision = precision
-
-
 @dataclass(frozen=True)
 class Ready:
     """A run about to start.
@@ -249,7 +167,7 @@ def make_ready(
         ValueError: The training set is smaller than a batch, or the data do not fit the task or the method.
     """
     num_groups = len(data.group_names)
-    train, test = split(task, data, seed, evaluate_on)
+    train, test = task.split(data, seed, evaluate_on)
     if len(train) < task.batch_size:
         raise ValueError(
             f"{task.name} has {len(train)} training examples and a batch size of {task.batch_size}; a batch must not be "
@@ -266,33 +184,6 @@ def make_ready(
         arm = method.prepare(job)
     seconds = time.perf_counter() - start
     return Ready(job, job.trainer(arm), test.to(target), seconds)
-
-
-def split(task: Task, data: Data, seed: int, evaluate_on: str = "test") -> tuple[Examples, Examples]:
-    """Give the training set and the set to evaluate on, as they are for every method with this seed.
-
-    In this order: where the data have no test set, a part of each group is drawn for it; for tuning, a tenth of each
-    group of what is left is held out and takes the test set's place; then the training set is cut to the task's profile;
-    then, where the task asks for it, every input column is standardised by what is left of the training set.
-    """
-    train, test = data.train, data.test
-    num_groups = len(data.group_names)
-    if test is None:
-        train, test = profiles.hold_out(train, task.test_fraction, num_groups, seeds.derive(task.name, seed, "split"))
-    if evaluate_on == "validation":
-        train, test = profiles.hold_out(
-            train, VALIDATION_FRACTION, num_groups, seeds.derive(task.name, seed, "validation")
-        )
-    if task.profile is not None:
-        keep = task.profile(train.group_sizes(num_groups))
-        train = train.take(profiles.cut(train.groups, keep, seeds.derive(task.name, seed, "cut")))
-    if task.standardise:
-        mean, deviation = train.x.mean(dim=0), train.x.std(dim=0, correction=0)
-        # a column that does not vary is centred and left at that; its deviation is 0 or what rounding makes of it
-        varies = train.x.amax(dim=0) > train.x.amin(dim=0)
-        deviation = torch.where(varies, deviation, 1.0)
-        train, test = (Examples((part.x - mean) / deviation, part.y, part.groups) for part in (train, test))
-    return train, test
 
 
 def _train(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from filelock import BaseFileLock, FileLock
 from numpy.typing import NDArray
 
 from learn2mix.bench.bundle import bundled, table_of, unbundled
+from learn2mix.bench.files import write_whole
 from learn2mix.bench.record import PARTS, Run, digest_of, json_text, settings_key
 
 _BUNDLE = "runs.parquet"
@@ -225,21 +224,6 @@ def _require_same(stored: Mapping[str, Any], asked: Mapping[str, Any], path: Pat
 
 def _damaged(path: Path, why: object) -> ValueError:
     return ValueError(f"{path} is damaged and cannot be read ({why}); delete it and run the command again")
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write beside the place, then move there: the file is whole or not there, whenever the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
 
 
 def _order(run: Run) -> tuple[str, str, float, str]:

@@ -17,13 +17,14 @@ import torch
 from learn2mix.bench.budget import Budget
 from learn2mix.bench.compare import Event, Watch, compare, ignore
 from learn2mix.bench.data import Data
+from learn2mix.bench.files import write_whole
+from learn2mix.bench.lookup import find_method, find_task
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.methods.tuned import Tuned
-from learn2mix.bench.plan import Cell, Shelf, plan
 from learn2mix.bench.record import json_text, settings_key
-from learn2mix.bench.runner import find_method, find_task, settings_of
+from learn2mix.bench.runner import settings_of
 from learn2mix.bench.search import Point, Search
-from learn2mix.bench.store import Store, write_whole
+from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
 
 SEEDS = (1000, 1001, 1002)
@@ -135,42 +136,28 @@ class Tuning:
     trials: int
     choices: tuple[Choice, ...]
 
-    def methods_for(self, task: str | Task, seeds: Iterable[int]) -> list[Tuned]:
+    def methods_for(self, task: str | Task, seeds: Iterable[int], data: str) -> list[Tuned]:
         """Return the tuned methods, to be compared on the task on other seeds.
+
+        Their runs belong into a store of their own: those at the task's rate would stand in the same table.
 
         Args:
             task: The task that they were tuned on, or its name.
             seeds: The seeds to compare them on.
+            data: The fingerprint of the data to compare them on.
 
         Raises:
-            ValueError: The task is another one or has changed, or a seed is one of those tuned on.
+            ValueError: The task or its data are others or have changed, or a seed is one of those tuned on.
         """
         now = find_task(task).settings()
         changed = sorted(key for key in {**now, **self.task} if now.get(key) != self.task.get(key))
         if changed:
             was, is_now = ({key: settings.get(key) for key in changed} for settings in (self.task, now))
             raise ValueError(f"the methods were tuned on a task with {was}, and it has {is_now}; tune them on this one")
+        if data != self.data:
+            raise ValueError(f"the methods were tuned on data {self.data}, and these are {data}; tune them on these")
         _require_apart(self.seeds, seeds)
         return [choice.method for choice in self.choices]
-
-    def cells(
-        self, task: str | Task, seeds: Iterable[int], budget: int | Budget | None = None, *, shelf: Shelf | None = None
-    ) -> list[Cell]:
-        """List the runs of the tuned comparison on the test set; see :func:`plan`.
-
-        ``compare([task], tuning.methods_for(task, seeds), seeds, store=store)`` makes them. A store of their own keeps
-        them apart from runs at the task's rate, which would stand in the same table.
-
-        Raises:
-            ValueError: As for :meth:`methods_for` and :func:`plan`, or the data are not those tuned on.
-        """
-        seeds = list(seeds)
-        cells = plan([task], self.methods_for(task, seeds), seeds, budget, shelf=shelf)
-        if cells[0].settings["data"] != self.data:
-            raise ValueError(
-                f"the methods were tuned on data {self.data}, and these are {cells[0].settings['data']}; tune them on these"
-            )
-        return cells
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""

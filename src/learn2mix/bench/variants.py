@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from learn2mix.bench.data.profiles import named
-from learn2mix.bench.methods.base import Method
-from learn2mix.bench.runner import find_method, find_task
+from learn2mix.bench.lookup import find_task
 from learn2mix.bench.tasks.base import Task
 from learn2mix.checks import Range, number, whole_number
 
@@ -71,15 +70,6 @@ def vary(
     if batch_size is not None:
         changes["batch_size"] = whole_number("batch_size", batch_size, low=1)
     return replace(base, **changes)
-
-
-def with_settings(method: str | Method, **settings: Any) -> Method:
-    """Change those settings that a method has; others, and None, are passed over.
-
-    >>> with_settings("learn2mix", mixing_rate=0.5, warmup_epochs=3)
-    Learn2Mix(mixing_rate=0.5)
-    """
-    return find_method(method).with_settings(**settings)
 
 
 def folder_name(task: Task) -> str:

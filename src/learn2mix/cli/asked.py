@@ -36,7 +36,7 @@ def known(family: str, name: str, option: str) -> str:
 
 def methods_called(asked: str, task: Task, part: float, mixing_rate: float | None) -> list[Method]:
     """Make the methods that were asked for, those that fit where it was all of them."""
-    from learn2mix.bench.reproduce import fitting
+    from learn2mix.bench.lookup import fitting
 
     named = None if asked == "all" else [method_called(name.strip()) for name in asked.split(",")]
     if named is not None and len({method.name for method in named}) < len(named):
@@ -54,7 +54,7 @@ def methods_called(asked: str, task: Task, part: float, mixing_rate: float | Non
 
 def method_called(name: str) -> Method:
     """Make a method by its name, or several at once by theirs joined by +."""
-    from learn2mix.bench.runner import find_method
+    from learn2mix.bench.lookup import find_method
 
     if name == "all":
         raise typer.BadParameter("all stands for every method, and by itself", param_hint="--methods")

@@ -40,7 +40,6 @@ def inverse_frequency_weights(counts: Any) -> Tensor:
     family="loss",
     summary="easy examples are weighted down by (1 - p)^focusing, rare classes up by weight",
     example={"focusing": 2.0},
-    search_space={"focusing": (0.5, 1.0, 2.0)},
     reference="arXiv 1708.02002; with class weights arXiv 1901.05555",
 )
 def focal_loss(

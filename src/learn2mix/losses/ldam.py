@@ -18,7 +18,6 @@ from learn2mix.registry import register
     family="loss",
     summary="cross-entropy after a margin, larger for rarer classes, is taken off the target's logit",
     example={"counts": (30, 10, 5)},
-    search_space={"margin": (0.1, 0.25, 0.5, 0.75)},
     reference="arXiv 1906.07413",
 )
 def ldam_loss(

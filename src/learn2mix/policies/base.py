@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learn2mix.checks import Range, brief, number
+from learn2mix.checks import brief
+from learn2mix.parameters import Parameters
 
 Floats = NDArray[np.float64]
 
@@ -41,13 +43,8 @@ class Policy(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Parameters:
-    """Base of the policies here: frozen parameters, each checked against the range its field declares.
-
-    Raises:
-        TypeError: A parameter is no number.
-        ValueError: It lies outside its range.
-    """
+class BasePolicy(Parameters):
+    """Base of the policies here: parameters, and what a Mixer asks of a policy besides ``init`` and ``update``."""
 
     adaptive: ClassVar[bool] = True
     """Whether the proportions ever move; where they do not, nothing needs to be observed."""
@@ -55,19 +52,30 @@ class Parameters:
     signals: ClassVar[frozenset[str]] = frozenset()
     """What ``update`` heeds besides losses and counts, as ``Mixer.step`` may be given it by name."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Combinator(Parameters):
+    """Base of the policies that change another one; they adapt and heed what it does.
+
+    Raises:
+        TypeError: ``policy`` is none.
+    """
+
+    policy: Policy
+
     def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):
-            name, value = f"{type(self).__name__}'s {f.name}", getattr(self, f.name)
-            if "range" in f.metadata:
-                checked = number(name, value, f.metadata["range"], integer=f.metadata["integer"], fix=f.metadata["fix"])
-                object.__setattr__(self, f.name, checked)  # a plain number, so that equal settings look equal
-            elif f.name == "policy":
-                check_policy(value, name)
+        check_policy(self.policy, f"{type(self).__name__}'s policy")
+        super().__post_init__()
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether the inner policy is."""
+        return getattr(self.policy, "adaptive", True)
 
-def parameter(allowed: Range, *, default: Any = dataclasses.MISSING, integer: bool = False, fix: str = "") -> Any:
-    """Declare a numeric parameter and its range."""
-    return dataclasses.field(default=default, metadata={"range": allowed, "integer": integer, "fix": fix})
+    @property
+    def signals(self) -> frozenset[str] | None:
+        """What the inner policy heeds."""
+        return getattr(self.policy, "signals", None)
 
 
 def check_losses(losses: Any, state: State, name: str = "losses") -> Floats:
@@ -147,14 +155,28 @@ def check_policy(policy: Any, name: str = "policy") -> Policy:
     """Return the policy, after checking that it can be one.
 
     Raises:
-        TypeError: It lacks ``init`` or ``update``, or is a class rather than an object.
+        TypeError: It lacks ``init`` or ``update``, or is a class rather than an object; or they do not take what they will
+            be called with, which would else show after a whole epoch.
     """
     if isinstance(policy, type) or not isinstance(policy, Policy):
         raise TypeError(
             f"{name} was {brief(policy)}; it must be an object with init and update, for instance "
             "policies.Learn2Mix(mixing_rate=0.1)"
         )
+    _check_call(policy.init, f"{name}.init", "(prior)", None)
+    _check_call(policy.update, f"{name}.update", "(state, losses, counts=counts)", None, None, counts=None)
     return policy
+
+
+def _check_call(function: Callable[..., Any], name: str, call: str, *args: Any, **kwargs: Any) -> None:
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except ValueError:  # some callables have no signature to look at
+        return
+    except TypeError as error:
+        raise TypeError(
+            f"{name} takes {inspect.signature(function)}, and is called as {name}{call}: {error}; see learn2mix.policies.base"
+        ) from None
 
 
 def check_signals(policy: Any, given: Mapping[str, Any]) -> None:
@@ -167,14 +189,6 @@ def check_signals(policy: Any, given: Mapping[str, Any]) -> None:
     if heeded is not None and (unknown := sorted(set(given) - set(heeded))):
         rule = f"heeds {', '.join(sorted(heeded))} alone" if heeded else "heeds none"
         raise ValueError(f"step was given the signal {unknown[0]!r}, and {type(policy).__name__} {rule}; leave it out")
-
-
-def describe(policy: Any) -> str:
-    """Name a policy and its parameters, alike in every process (a plain repr may hold an address)."""
-    if not dataclasses.is_dataclass(policy):
-        return repr(policy) if isinstance(policy, (int, float, str, tuple, type(None))) else type(policy).__qualname__
-    fields = (f"{f.name}={describe(getattr(policy, f.name))}" for f in dataclasses.fields(policy))
-    return f"{type(policy).__qualname__}({', '.join(fields)})"
 
 
 def pack(state: Any) -> dict[str, Any]:

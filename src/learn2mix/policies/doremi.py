@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from learn2mix.checks import Range, brief, tensor
-from learn2mix.policies.base import Floats, Parameters, State, check_losses, parameter
+from learn2mix.parameters import parameter
+from learn2mix.policies.base import BasePolicy, Floats, State, check_losses
 from learn2mix.policies.logarithms import log_normalised
 from learn2mix.registry import register
 
@@ -65,11 +66,10 @@ class DoremiState(State):
     family="policy",
     summary="domain weights that grow with the loss in excess of a reference network's; their average counts",
     example={"step_size": 1.0, "smoothing": 1e-3},
-    search_space={"step_size": (0.1, 1.0, 10.0), "smoothing": (1e-4, 1e-3, 1e-2)},
     reference="Xie et al., arXiv:2305.10429, Algorithm 1",
 )
 @dataclass(frozen=True)
-class Doremi(Parameters):
+class Doremi(BasePolicy):
     """Weight domains by the loss in excess of a reference network's, and keep the average of the weights.
 
     ``a'_i = a_i * exp(step_size * lambda_i);  a <- (1 - smoothing) * a' / sum(a') + smoothing / K``, with ``lambda_i`` the

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from learn2mix.checks import Range, brief
-from learn2mix.policies.base import Floats, Parameters, State, check_losses, parameter
+from learn2mix.parameters import parameter
+from learn2mix.policies.base import BasePolicy, Floats, State, check_losses
 from learn2mix.policies.logarithms import log_normalised
 from learn2mix.registry import register
 
@@ -27,11 +28,10 @@ class DynamicLoadingState(State):
     family="policy",
     summary="shares are multiplied by the exponential of the validation loss above a reference",
     example={"reference": 0.5},
-    search_space={"clip": (True, False), "smoothing": (0.0, 1e-4, 1e-2)},
     reference="Xia et al., arXiv:2310.06694 (Sheared LLaMA), dynamic batch loading",
 )
 @dataclass(frozen=True)
-class DynamicLoading(Parameters):
+class DynamicLoading(BasePolicy):
     """Multiply each group's share by the exponential of its validation loss above a reference.
 
     ``w_i <- w_i * exp(D_i) / sum_j w_j exp(D_j)``, ``D_i = max(loss_i - reference_i, 0)``; starts at the training set's

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from learn2mix.checks import Range
-from learn2mix.policies.base import Floats, Parameters, Policy, State, check_losses, parameter
+from learn2mix.parameters import parameter
+from learn2mix.policies.base import Combinator, Floats, State, check_losses
 from learn2mix.policies.learn2mix import Learn2Mix
 from learn2mix.registry import register
 
@@ -27,10 +28,9 @@ class EmaState(State):
     family="policy",
     summary="combinator: give another policy exponentially smoothed losses",
     example={"policy": Learn2Mix(), "decay": 0.9},
-    search_space={"decay": (0.5, 0.9)},
 )
 @dataclass(frozen=True)
-class ema(Parameters):
+class ema(Combinator):
     """Give another policy exponentially smoothed group losses.
 
     ``smoothed_i <- decay * smoothed_i + (1 - decay) * loss_i`` for each group seen since the last update; a group's first
@@ -53,18 +53,7 @@ class ema(Parameters):
         array([0.25, 0.75])
     """
 
-    policy: Policy
     decay: float = parameter(Range(0, 1, high_open=True), default=0.9)
-
-    @property
-    def adaptive(self) -> bool:  # type: ignore[override]
-        """Whether the inner policy is."""
-        return getattr(self.policy, "adaptive", True)
-
-    @property
-    def signals(self) -> frozenset[str] | None:  # type: ignore[override]
-        """What the inner policy heeds."""
-        return getattr(self.policy, "signals", None)
 
     def init(self, prior: Floats) -> EmaState:
         """Start the inner policy."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from learn2mix.checks import Range
-from learn2mix.policies.base import Floats, Parameters, Policy, State, parameter
+from learn2mix.parameters import parameter
+from learn2mix.policies.base import Combinator, Floats, State
 from learn2mix.policies.learn2mix import Learn2Mix
 from learn2mix.registry import register
 
@@ -25,10 +26,9 @@ class FloorState(State):
     family="policy",
     summary="combinator: keep every group's share at or above a minimum",
     example={"policy": Learn2Mix(), "minimum": 0.01},
-    search_space={"minimum": (0.001, 0.01, 0.05)},
 )
 @dataclass(frozen=True)
-class floor(Parameters):
+class floor(Combinator):
     """Raise every share of another policy to at least ``minimum``.
 
     Groups below it are set to it; the others are scaled down, their ratios kept. The inner policy does not see this: it
@@ -47,18 +47,7 @@ class floor(Parameters):
         array([0.6, 0.3, 0.1])
     """
 
-    policy: Policy
     minimum: float = parameter(Range(0, 1), default=0.01)
-
-    @property
-    def adaptive(self) -> bool:  # type: ignore[override]
-        """Whether the inner policy is."""
-        return getattr(self.policy, "adaptive", True)
-
-    @property
-    def signals(self) -> frozenset[str] | None:  # type: ignore[override]
-        """What the inner policy heeds."""
-        return getattr(self.policy, "signals", None)
 
     def init(self, prior: Floats) -> FloorState:
         """Start the inner policy."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from learn2mix.checks import Range, whole_number
-from learn2mix.policies.base import Floats, Parameters, State, check_losses, parameter
+from learn2mix.parameters import parameter
+from learn2mix.policies.base import BasePolicy, Floats, State, check_losses
 from learn2mix.policies.logarithms import log_normalised, log_sum
 from learn2mix.registry import register
 
@@ -26,11 +27,10 @@ class GroupDROState(State):
     family="policy",
     summary="shares are multiplied by the exponential of the group losses: the worst group wins",
     example={"step_size": 0.01},
-    search_space={"step_size": (0.001, 0.01, 0.1, 1.0)},
     reference="Sagawa et al., arXiv:1911.08731, Algorithm 1 in its mini-batch form, by sampling",
 )
 @dataclass(frozen=True)
-class GroupDRO(Parameters):
+class GroupDRO(BasePolicy):
     """Sample each group in proportion to a weight that grows exponentially with its loss.
 
     ``q_g <- q_g * exp(step_size * (loss_g + adjustment / sqrt(n_g))),  q <- q / sum(q)``; starts at equal shares. A group

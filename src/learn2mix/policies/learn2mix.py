@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from learn2mix.checks import Range, brief
-from learn2mix.policies.base import Floats, Parameters, State, check_losses, parameter
+from learn2mix.parameters import parameter
+from learn2mix.policies.base import BasePolicy, Floats, State, check_losses
 from learn2mix.registry import register
 
 
@@ -17,11 +18,10 @@ from learn2mix.registry import register
     family="policy",
     summary="proportions move a part of the way towards the normalised group losses, once an epoch",
     example={"mixing_rate": 0.1},
-    search_space={"mixing_rate": (0.01, 0.05, 0.1, 0.2, 0.5)},
     reference="arXiv 2412.16482, Algorithm 2",
 )
 @dataclass(frozen=True)
-class Learn2Mix(Parameters):
+class Learn2Mix(BasePolicy):
     """Move the proportions towards the normalised group losses.
 
     ``alpha <- alpha + mixing_rate * (losses / sum(losses) - alpha)``

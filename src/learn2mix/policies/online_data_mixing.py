@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from learn2mix.checks import Range
-from learn2mix.policies.base import Floats, Parameters, State, check_losses, parameter
+from learn2mix.parameters import parameter
+from learn2mix.policies.base import BasePolicy, Floats, State, check_losses
 from learn2mix.policies.logarithms import LARGEST, log_normalised
 from learn2mix.registry import register
 
@@ -29,11 +30,10 @@ class OnlineDataMixingState(State):
     family="policy",
     summary="groups as arms of a bandit: shares follow smoothed losses, over an even share that shrinks",
     example={"form": "paper", "smoothing": 0.9},
-    search_space={"form": _FORMS, "smoothing": (0.5, 0.9, 0.99)},
     reference="Albalak et al., arXiv:2312.02406",
 )
 @dataclass(frozen=True)
-class OnlineDataMixing(Parameters):
+class OnlineDataMixing(BasePolicy):
     """Sample groups as the arms of a bandit that is rewarded by the loss.
 
     With K groups and t updates made, ``eps_t = min(1 / K, sqrt(ln K / (K t)))`` and ``eps_0 = 1 / K``. The paper's form:
@@ -78,7 +78,7 @@ class OnlineDataMixing(Parameters):
     """
 
     form: str = "paper"
-    smoothing: float = parameter(Range(0, 1, high_open=True), default=0.9)
+    smoothing: float = parameter(Range(0, 1, high_open=True), default=0.9, fix="0.9 is its authors'")
 
     def __post_init__(self) -> None:
         super().__post_init__()

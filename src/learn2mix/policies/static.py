@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from learn2mix.checks import Range, brief, number
-from learn2mix.policies.base import Floats, Parameters, State, check_proportions
+from learn2mix.policies.base import BasePolicy, Floats, State, check_proportions
 from learn2mix.registry import register
 
 _TEMPERATURES = {"natural": 1.0, "square-root": 2.0, "balanced": math.inf}
@@ -21,11 +21,10 @@ _TEMPERATURES = {"natural": 1.0, "square-root": 2.0, "balanced": math.inf}
     family="policy",
     summary="fixed proportions: natural, balanced, square-root, tempered or given",
     example={"mix": "balanced"},
-    search_space={"mix": ("natural", "square-root", "balanced")},
     reference="temperature: Devlin et al. (multilingual BERT); Arivazhagan et al., arXiv 1907.05019",
 )
 @dataclass(frozen=True)
-class Static(Parameters):
+class Static(BasePolicy):
     """Keep the proportions fixed.
 
     ``alpha_i`` is proportional to ``n_i ** (1 / temperature)``, n_i being the group's size, or is given.

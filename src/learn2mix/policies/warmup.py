@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from learn2mix.checks import Range
-from learn2mix.policies.base import Floats, Parameters, Policy, State, check_losses, parameter
+from learn2mix.parameters import parameter
+from learn2mix.policies.base import Combinator, Floats, State, check_losses
 from learn2mix.policies.learn2mix import Learn2Mix
 from learn2mix.registry import register
 
@@ -26,10 +27,9 @@ class WarmupState(State):
     family="policy",
     summary="combinator: natural proportions for the first updates, then another policy",
     example={"policy": Learn2Mix(), "updates": 2},
-    search_space={"updates": (1, 5, 10)},
 )
 @dataclass(frozen=True)
-class warmup(Parameters):
+class warmup(Combinator):
     """Keep the training set's own proportions until ``updates`` updates have passed, then start another policy.
 
     Args:
@@ -50,18 +50,7 @@ class warmup(Parameters):
         array([0.25, 0.75])
     """
 
-    policy: Policy
     updates: int = parameter(Range(0), default=5, integer=True)
-
-    @property
-    def adaptive(self) -> bool:  # type: ignore[override]
-        """Whether the inner policy is."""
-        return getattr(self.policy, "adaptive", True)
-
-    @property
-    def signals(self) -> frozenset[str] | None:  # type: ignore[override]
-        """What the inner policy heeds."""
-        return getattr(self.policy, "signals", None)
 
     def init(self, prior: Floats) -> WarmupState:
         """Start at the training set's own proportions, or at the policy's where there is no warm-up."""

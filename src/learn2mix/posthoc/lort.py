@@ -15,7 +15,6 @@ from learn2mix.registry import register
     "lort",
     family="post-hoc",
     summary="the last layer trained anew, alone, by cross-entropy against nearly even targets",
-    search_space={"smoothing": (0.5, 0.9, 0.98)},
     reference="arXiv 2403.00250",
 )
 def retargeted_cross_entropy(

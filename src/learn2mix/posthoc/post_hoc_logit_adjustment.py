@@ -16,7 +16,6 @@ from learn2mix.registry import register
     family="post-hoc",
     summary="a trained network's logits less strength times the log of the class shares",
     example={"counts": (30, 10, 5)},
-    search_space={"strength": (0.5, 1.0, 1.5)},
     reference="arXiv 2007.07314",
 )
 def adjust_logits(logits: Tensor, counts: Any, *, strength: float = 1.0) -> Tensor:

@@ -17,7 +17,6 @@ from learn2mix.registry import register
     family="schedule",
     summary="no class weights before an epoch, class-balanced ones from then on",
     example={"counts": (30, 10, 5), "start": 160},
-    search_space={"beta": (0.9, 0.99, 0.999, 0.9999)},
     reference="arXiv 1906.07413",
 )
 class DeferredReweighting:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from learn2mix.checks import Range, brief, whole_number
-from learn2mix.policies.base import Parameters, parameter
+from learn2mix.parameters import Parameters, parameter
 from learn2mix.registry import register
 from learn2mix.selectors.base import Floats
 
@@ -19,7 +19,6 @@ from learn2mix.selectors.base import Floats
     family="selector",
     summary="easy examples are left out of a pass at random, and weighted up when not",
     example={"prune": 0.5},
-    search_space={"prune": (0.3, 0.5, 0.7)},
     reference="arXiv 2303.04947, with the mean of the group instead of the set",
 )
 @dataclass(frozen=True)

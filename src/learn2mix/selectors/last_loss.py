@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from learn2mix.checks import Range
-from learn2mix.policies.base import Parameters, parameter
+from learn2mix.parameters import Parameters, parameter
 from learn2mix.registry import register
 from learn2mix.selectors.base import Floats
 
@@ -19,7 +19,6 @@ from learn2mix.selectors.base import Floats
     family="selector",
     summary="a group's seats go to its examples in proportion to their last losses",
     example={"uniform": 0.1},
-    search_space={"uniform": (0.05, 0.1, 0.3, 0.5)},
     reference="importance weights as in arXiv 1803.00942; the score is the last loss, not a gradient norm",
 )
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from learn2mix.checks import brief
 from learn2mix.groups import Groups, check_indices
-from learn2mix.policies.base import describe
+from learn2mix.parameters import describe
 from learn2mix.samplers.permutation import Words
 from learn2mix.samplers.shuffled import Shuffled
 from learn2mix.selectors.base import Floats, Selector, check_selector, check_weighed

@@ -1,9 +1,10 @@
 """What is done to a batch: callables between the loader and the loss."""
 
+from learn2mix.transforms.base import Mixed, mix
 from learn2mix.transforms.c_mixup import CMixup
 from learn2mix.transforms.mfw import FeatureWeakening, Weakened, weaken_majors
 from learn2mix.transforms.midpoint_mixup import MidpointMixup
-from learn2mix.transforms.mixup import Mixed, Mixup, mix
+from learn2mix.transforms.mixup import Mixup
 from learn2mix.transforms.rc_mixup import RCMixup, kept_after_cleaning
 
 __all__ = [

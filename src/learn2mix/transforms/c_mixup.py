@@ -14,7 +14,7 @@ from torch import Tensor
 from learn2mix.checks import Range, brief, number
 from learn2mix.groups import check_indices
 from learn2mix.registry import register
-from learn2mix.transforms.mixup import Draws, Mixed, check_alpha, check_keys, check_partners, mix
+from learn2mix.transforms.base import Draws, Mixed, check_alpha, check_keys, check_partners, mix
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,7 +31,6 @@ _ROWS, _VALUES = 1 << 14, 1 << 20
     family="transform",
     summary="partners from the whole set, the likelier the nearer their label; one Beta-distributed weight a batch",
     example={"targets": (0.0, 0.5, 2.0), "bandwidth": 1.0},
-    search_space={"alpha": (0.5, 1.0, 2.0)},
     reference="arXiv 2210.05775",
 )
 class CMixup:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from learn2mix.checks import Range, brief, class_sizes, number
 from learn2mix.hooks import check_side, find_layer, tapped
 from learn2mix.registry import register
-from learn2mix.transforms.mixup import Criterion, Draws, weigh
+from learn2mix.transforms.base import Criterion, Draws, weigh
 
 Schedule = Callable[[Tensor, float], Tensor]
 """Takes class sizes (k,) and the strength; returns what each class keeps of its own features, lambda, (k,) in [0, 1]."""
@@ -115,7 +115,6 @@ class Weakened:
     family="transform",
     summary="features of large classes mixed with others of the batch, in the manner of MFW",
     example={"counts": (30, 10, 5)},
-    search_space={"strength": (0.25, 0.5, 0.75)},
     reference="after the abstract of arXiv 2104.01769",
 )
 class FeatureWeakening:

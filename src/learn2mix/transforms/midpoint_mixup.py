@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from learn2mix.registry import register
-from learn2mix.transforms.mixup import Draws, Mixed, check_batch, mix_in_order
+from learn2mix.transforms.base import Draws, Mixed, check_batch, mix_in_order
 
 
 @register(

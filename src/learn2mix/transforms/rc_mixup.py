@@ -18,7 +18,6 @@ from learn2mix.transforms.c_mixup import CMixup
     family="transform",
     summary="c-mixup that puts the examples with the largest errors aside, anew each epoch after a warm-up",
     example={"targets": (0.0, 0.5, 2.0), "bandwidth": 1.0, "rate": 0.3, "warm_up": 1},
-    search_space={"rate": (0.1, 0.2, 0.3, 0.4)},
     reference="arXiv 2405.17938",
 )
 class RCMixup(CMixup):

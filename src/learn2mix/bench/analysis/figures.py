@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from learn2mix.bench.analysis.quantities import PRIMARY, QUANTITIES, Quantity
+from learn2mix.bench.analysis.quantities import ALL, LAST, PRIMARY, QUANTITIES, Array, Quantity, RowIndex
 from learn2mix.bench.analysis.stats import Estimate, Reached
 from learn2mix.bench.record import Run
 
 AXES = ("epochs", "steps", "backpropagated", "examples", "seconds")
 """What progress is measured in: ``examples`` are those forwarded plus those back-propagated; ``seconds`` are steps times
 the method's median step time."""
-
-Column = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,21 @@ class Arm:
     runs: Mapping[int, Run]
     step_seconds: float | None = None
 
-    def stack(self, curve: str) -> Column:
+    def stack(self, curve: str) -> Array:
         """Stack a curve of all runs: (n, rows) or (n, rows, k)."""
         return np.stack([run.curves[curve] for run in self.runs.values()]).astype(np.float64)
 
-    def progress(self, axis: str) -> Column | None:
+    def values(self, quantity: Quantity, rows: RowIndex = ALL) -> Array | None:
+        """Stack a quantity of all runs, (n, rows); None where not all recorded it."""
+        found = [values for run in self.runs.values() if (values := quantity.values(run, rows)) is not None]
+        return np.stack(found) if len(found) == len(self.runs) else None
+
+    def at_end(self, quantity: Quantity) -> dict[int, float]:
+        """Return a quantity at the end, by seed; empty where not all runs recorded it."""
+        values = self.values(quantity, LAST)
+        return {} if values is None else dict(zip(self.runs, values[:, 0].tolist(), strict=True))
+
+    def progress(self, axis: str) -> Array | None:
         """Progress at each row, (n, rows), in the unit of the axis; None where it was not measured."""
         if axis == "seconds":
             return None if self.step_seconds is None else self.stack("steps") * self.step_seconds
@@ -49,7 +56,7 @@ class Arm:
             return self.stack("forwarded") + self.stack("backpropagated")
         return self.stack("epoch" if axis == "epochs" else axis)
 
-    def preparation(self, axis: str) -> Column:
+    def preparation(self, axis: str) -> Array:
         """What was spent before the first step, (n,), in the unit of the axis; epochs do not count it.
 
         Seconds are the median over runs, for all: a process's first preparation bears its imports.
@@ -70,22 +77,12 @@ class Row:
         name: See :class:`Arm`.
         method: The method.
         n: Number of seeds.
-        final: The primary metric.
-        difference: Of the primary metric to the reference, paired by seed; None without a common seed.
-        p_adjusted: Its p-value after Holm's adjustment over all comparisons of the summary.
+        estimates: Of each quantity that all its runs recorded.
+        differences: To the reference, paired by seed, of each quantity that is compared; none without a common seed.
+        p_adjusted: The p-value of the primary metric's difference after Holm's adjustment over all comparisons of the
+            summary.
         verdict: ``"better"`` or ``"worse"`` where the interval of the difference leaves out 0 and the adjusted p-value
             is below 0.05, else ``"undecided"``; ``"reference"`` for the reference, ``""`` without a difference.
-        worst_group: The worst group's metric.
-        worst_group_difference: Of that to the reference.
-        balanced: The mean of the metric over groups.
-        balanced_difference: Of that to the reference.
-        natural: The mean over groups weighted by their sizes in the training set.
-        natural_difference: Of that to the reference.
-        shifted: The mean over groups weighted by the training shares turned around; see
-            :func:`~learn2mix.bench.analysis.quantities.reversed_shares`.
-        shifted_difference: Of that to the reference.
-        train_loss: Mean loss of the last training batches; it says nothing between methods.
-        train_metric: The metric on them as trained on, None where it was not recorded; it says nothing between methods.
         constant: What a constant prediction scores, mean over its runs.
         to_target: When the target was reached, by axis; only the axes that were measured.
         to_target_prepared: The same with preparation counted.
@@ -98,20 +95,10 @@ class Row:
     name: str
     method: str
     n: int
-    final: Estimate
-    difference: Estimate | None
+    estimates: Mapping[Quantity, Estimate]
+    differences: Mapping[Quantity, Estimate]
     p_adjusted: float | None
     verdict: str
-    worst_group: Estimate
-    worst_group_difference: Estimate | None
-    balanced: Estimate
-    balanced_difference: Estimate | None
-    natural: Estimate
-    natural_difference: Estimate | None
-    shifted: Estimate
-    shifted_difference: Estimate | None
-    train_loss: Estimate
-    train_metric: Estimate | None
     constant: float
     to_target: Mapping[str, Reached]
     to_target_prepared: Mapping[str, Reached]
@@ -120,17 +107,26 @@ class Row:
     step_seconds: float | None
     preparation: Mapping[str, float]
 
-    def estimate(self, quantity: Quantity) -> Estimate | None:
-        """Return a quantity at the end, None where it was not recorded."""
-        found: Estimate | None = getattr(self, quantity.name)
-        return found
+    @property
+    def final(self) -> Estimate:
+        """The primary metric."""
+        return self.estimates[PRIMARY]
 
-    def difference_in(self, quantity: Quantity) -> Estimate | None:
-        """Return a quantity's difference to the reference, None where there is none."""
-        found: Estimate | None = getattr(
-            self, "difference" if quantity == PRIMARY else f"{quantity.name}_difference", None
-        )
-        return found
+    @property
+    def difference(self) -> Estimate | None:
+        """The primary metric's difference to the reference, None where there is none."""
+        return self.differences.get(PRIMARY)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all figures, each quantity's under its name."""
+        values = {**vars(self)}
+        estimates, differences = values.pop("estimates"), values.pop("differences")
+        for quantity in QUANTITIES:
+            values[quantity.name] = estimates.get(quantity)
+            if quantity.compared:
+                name = "difference" if quantity is PRIMARY else f"{quantity.name}_difference"
+                values[name] = differences.get(quantity)
+        return values
 
 
 @dataclass(frozen=True)
@@ -177,7 +173,12 @@ class TaskSummary:
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """What all runs recorded, the primary metric first."""
-        return tuple(q for q in QUANTITIES if all(row.estimate(q) is not None for row in self.rows))
+        return tuple(q for q in QUANTITIES if all(q in row.estimates for row in self.rows))
+
+    @property
+    def worse_than_constant(self) -> bool:
+        """Whether every method ends worse than a constant prediction on the same seeds."""
+        return all(row.final.mean > row.constant for row in self.rows)
 
     def row(self, method: str) -> Row | None:
         """Return the first row of a method, None where it has none."""
@@ -200,18 +201,20 @@ class Summary:
         """Return all figures as JSON values; numbers that are not finite become None."""
         tasks = []
         for task in self.tasks:
-            values = {name: getattr(task, name) for name in task.__dataclass_fields__ if name not in ("rows", "arms")}
-            tasks.append({**values, "rows": [asdict(row) for row in task.rows]})
+            values = {name: value for name, value in vars(task).items() if name != "arms"}
+            tasks.append({**values, "rows": [row.to_json() for row in task.rows]})
         result: dict[str, Any] = finite({"comparisons": self.comparisons, "tasks": tasks})
         return result
 
 
 def finite(value: Any) -> Any:
-    """Copy nested values, tuples as lists, with None for every number that is not finite.
+    """Copy nested values, tuples as lists and records as mappings, with None for every number that is not finite.
 
     >>> finite({"a": (1.0, float("nan"))})
     {'a': [1.0, None]}
     """
+    if is_dataclass(value):
+        value = vars(value)
     if isinstance(value, Mapping):
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

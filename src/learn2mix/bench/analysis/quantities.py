@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,54 +11,31 @@ from numpy.typing import ArrayLike, NDArray
 from learn2mix import metrics
 from learn2mix.bench.record import Run
 
+Array = NDArray[np.float64]
+RowIndex = NDArray[np.intp] | slice
+ALL = slice(None)
+LAST = slice(-1, None)
+
 
 @dataclass(frozen=True)
 class Quantity:
     """Something that has a value at each row of a run's curves; smaller is better.
 
     Args:
-        name: The field of a :class:`~learn2mix.bench.analysis.figures.Row` that holds it.
+        name: What it is called in JSON.
         label: What a chooser calls it, in words that follow the set it is measured on.
         explanation: What it is, in a sentence.
-        compared: Whether methods may be compared by it.
+        values: Gives its values at some rows of a run's curves, (rows,); None where the run did not record it.
+        compared: Whether methods may be compared by it; not where it is measured on the batches they trained on.
         in_metric: Whether it is in the unit of the primary metric.
     """
 
     name: str
     label: str
     explanation: str
+    values: Callable[[Run, RowIndex], Array | None]
     compared: bool = True
     in_metric: bool = True
-
-
-PRIMARY = Quantity("final", "primary metric", "The task's primary metric, declared beforehand.")
-QUANTITIES = (
-    PRIMARY,
-    Quantity("worst_group", "worst group", "The metric in the group where it is worst."),
-    Quantity("balanced", "mean over groups", "The mean of the metric over groups, each counting the same."),
-    Quantity("natural", "natural mix", "The mean over groups, weighted by their sizes in the training set."),
-    Quantity(
-        "shifted",
-        "shifted test",
-        "The mean over groups with the training shares turned around: the rarest group weighs what the most common has, "
-        "the second rarest what the second most common has, and so on.",
-    ),
-    Quantity(
-        "train_loss",
-        "training loss",
-        "The mean loss of the epoch's training batches. Methods with other losses or other batches measure another thing, "
-        "so this is not comparable between them.",
-        compared=False,
-        in_metric=False,
-    ),
-    Quantity(
-        "train_metric",
-        "training metric",
-        "The mean of the metric over the epoch's training batches as trained on. Their make-up differs between methods, so "
-        "this is not comparable between them.",
-        compared=False,
-    ),
-)
 
 
 def reversed_shares(shares: ArrayLike) -> NDArray[np.float64]:
@@ -88,33 +65,56 @@ def reversed_shares(shares: ArrayLike) -> NDArray[np.float64]:
     return np.asarray((np.bincount(kind, weights=turned) / np.bincount(kind))[kind])
 
 
-def curve(run: Run, quantity: Quantity, rows: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64] | None:
-    """Return a quantity along a run.
-
-    Args:
-        run: The run.
-        quantity: One of :data:`QUANTITIES`.
-        rows: Which rows of the curves; all if not given.
-
-    Returns:
-        Shape (rows,); None where the run did not record it.
-    """
-    stored = _STORED.get(quantity.name)
-    if stored is not None:
-        return None if stored not in run.curves else run.curves[stored][rows].astype(np.float64)
-    groups = run.curves["group_metric"][rows].astype(np.float64)
-    if quantity.name == "worst_group":
-        return metrics.worst_group(groups)
-    if quantity.name == "balanced":
-        return metrics.balanced(groups)
-    shares = run.curves["proportions"][0]
-    return metrics.weighted(groups, reversed_shares(shares) if quantity.name == "shifted" else shares)
+def _stored(curve: str) -> Callable[[Run, RowIndex], Array | None]:
+    return lambda run, rows: run.curves[curve][rows].astype(np.float64) if curve in run.curves else None
 
 
-def recorded(runs: Mapping[int, Run], quantity: Quantity) -> bool:
-    """Tell whether all runs have a quantity."""
-    stored = _STORED.get(quantity.name)
-    return stored is None or all(stored in run.curves for run in runs.values())
+def _pooled(pool: Callable[[Array, Array], Array]) -> Callable[[Run, RowIndex], Array]:
+    """Make one value of the metric in each group, (rows, k), and the groups' shares of the training set, (k,)."""
+    return lambda run, rows: pool(run.curves["group_metric"][rows].astype(np.float64), run.curves["proportions"][0])
 
 
-_STORED = {"final": "test_metric", "train_loss": "train_loss", "train_metric": "train_metric"}
+PRIMARY = Quantity("final", "primary metric", "The task's primary metric, declared beforehand.", _stored("test_metric"))
+WORST_GROUP = Quantity(
+    "worst_group",
+    "worst group",
+    "The metric in the group where it is worst.",
+    _pooled(lambda groups, _: metrics.worst_group(groups)),
+)
+BALANCED = Quantity(
+    "balanced",
+    "mean over groups",
+    "The mean of the metric over groups, each counting the same.",
+    _pooled(lambda groups, _: metrics.balanced(groups)),
+)
+NATURAL = Quantity(
+    "natural",
+    "natural mix",
+    "The mean over groups, weighted by their sizes in the training set.",
+    _pooled(metrics.weighted),
+)
+SHIFTED = Quantity(
+    "shifted",
+    "shifted test",
+    "The mean over groups with the training shares turned around: the rarest group weighs what the most common has, "
+    "the second rarest what the second most common has, and so on.",
+    _pooled(lambda groups, shares: metrics.weighted(groups, reversed_shares(shares))),
+)
+TRAIN_LOSS = Quantity(
+    "train_loss",
+    "training loss",
+    "The mean loss of the epoch's training batches. Methods with other losses or other batches measure another thing, "
+    "so this is not comparable between them.",
+    _stored("train_loss"),
+    compared=False,
+    in_metric=False,
+)
+TRAIN_METRIC = Quantity(
+    "train_metric",
+    "training metric",
+    "The mean of the metric over the epoch's training batches as trained on. Their make-up differs between methods, so "
+    "this is not comparable between them.",
+    _stored("train_metric"),
+    compared=False,
+)
+QUANTITIES = (PRIMARY, WORST_GROUP, BALANCED, NATURAL, SHIFTED, TRAIN_LOSS, TRAIN_METRIC)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from learn2mix.bench.analysis import stats
-from learn2mix.bench.analysis.figures import Arm, Column, Summary, TaskSummary
+from learn2mix.bench.analysis.figures import Arm, Summary, TaskSummary
+from learn2mix.bench.analysis.quantities import PRIMARY, Array
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
 
@@ -45,9 +46,9 @@ class _Pool:
     """Final metrics of a method and of its opponent: a task an array, (seeds,)."""
 
     method: str
-    ours: list[Column] = field(default_factory=list)
-    theirs: list[Column] = field(default_factory=list)
-    constants: list[Column] = field(default_factory=list)
+    ours: list[Array] = field(default_factory=list)
+    theirs: list[Array] = field(default_factory=list)
+    constants: list[Array] = field(default_factory=list)
 
 
 def opponents(summary: Summary) -> tuple[str, ...]:
@@ -79,13 +80,14 @@ def rank(summary: Summary, opponent: str = REFERENCE) -> tuple[Standing, ...]:
     return tuple(sorted(standings, key=lambda standing: (-standing.improvement.mean, standing.name)))
 
 
-def _finals(arm: Arm, seeds: Sequence[int]) -> Column:
+def _finals(arm: Arm, seeds: Sequence[int]) -> Array:
     """Return the final metrics; what is not finite has lost to everything that is."""
-    ends = np.array([arm.runs[seed].curves["test_metric"][-1] for seed in seeds], dtype=np.float64)
+    by_seed = arm.at_end(PRIMARY)
+    ends = np.array([by_seed[seed] for seed in seeds])
     return np.where(np.isnan(ends), np.inf, ends)
 
 
-def _constants(arm: Arm, seeds: Sequence[int]) -> Column:
+def _constants(arm: Arm, seeds: Sequence[int]) -> Array:
     return np.array([arm.runs[seed].facts["reference_metric"] for seed in seeds], dtype=np.float64)
 
 
@@ -103,20 +105,20 @@ def _standing(name: str, pool: _Pool) -> Standing:
     )
 
 
-def _improvement(ours: Sequence[Column], theirs: Sequence[Column]) -> Estimate:
+def _improvement(ours: Sequence[Array], theirs: Sequence[Array]) -> Estimate:
     chance = float(stats.probability_of_improvement(ours, theirs))
     low, high = _interval(stats.probability_of_improvement, ours, theirs)
     return Estimate(chance, low, high, sum(task.size for task in ours))
 
 
-def _middle(scores: Sequence[Column]) -> Estimate:
+def _middle(scores: Sequence[Array]) -> Estimate:
     if not scores:
         return Estimate(float("nan"), None, None, 0)
     low, high = _interval(stats.interquartile_mean, scores)
     return Estimate(float(stats.interquartile_mean(scores)), low, high, sum(task.size for task in scores))
 
 
-def _interval(statistic: stats.Statistic, *samples: Sequence[Column]) -> tuple[float | None, float | None]:
+def _interval(statistic: stats.Statistic, *samples: Sequence[Array]) -> tuple[float | None, float | None]:
     """Bound a statistic, where every task has the two runs that this takes and all scores are finite."""
     tasks = [task for sample in samples for task in sample]
     if min(task.size for task in tasks) < 2 or not all(np.isfinite(task).all() for task in tasks):

@@ -138,30 +138,31 @@ def paired_difference(treated: Mapping[int, float], reference: Mapping[int, floa
     return replace(estimate, p=float(scipy_stats.ttest_1samp(differences, 0.0).pvalue))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjust a family of p-values by Holm's step-down method.
 
     The i-th smallest of m (from 0) is multiplied by m - i, capped at 1, and never falls below a smaller one's.
 
     Args:
-        p_values: Each in [0, 1]; may be empty.
+        p_values: Each in [0, 1], or None for what was not tested, which is not counted; may be empty.
 
     Returns:
-        The adjusted values, in the order given.
+        The adjusted values, in the order given; None stays None.
 
     Raises:
         ValueError: A value is outside [0, 1].
 
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
+    >>> holm([0.01, None, 0.04, 0.03])
+    [0.03, None, 0.06, 0.06]
     """
-    p = np.asarray(p_values, dtype=np.float64)
+    p = np.array([value for value in p_values if value is not None], dtype=np.float64)
     if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"p-values must be in [0, 1], got {list(p_values)}; leave out tests that have none")
+        raise ValueError(f"p-values must be in [0, 1], got {list(p_values)}; give None for a test that has none")
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * (p.size - np.arange(p.size))), 1.0)
-    return [float(value) for value in adjusted]
+    values = iter(adjusted.tolist())
+    return [None if value is None else next(values) for value in p_values]
 
 
 def reached(times: Sequence[float | None]) -> Reached:

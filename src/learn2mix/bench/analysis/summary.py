@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,32 +12,28 @@ import numpy as np
 from learn2mix import metrics
 from learn2mix.bench.analysis import stats
 from learn2mix.bench.analysis.figures import AXES, Arm, Row, Summary, TaskSummary
-from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve, recorded
+from learn2mix.bench.analysis.quantities import PRIMARY, QUANTITIES, Quantity
 from learn2mix.bench.analysis.stats import Estimate, Reached
 from learn2mix.bench.record import Run
 
 REFERENCE = "classical"
 FOCUS = "learn2mix"
 LEVEL = 0.05
-_LAST = slice(-1, None)
+WORSE_THAN_CONSTANT = (
+    "Every method ends worse than a constant prediction: this measures how fast a bias moves, not what is learned."
+)
 
 
-def summarise(
-    runs: Iterable[Run],
-    *,
-    timing: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-    target: float | None = None,
-) -> Summary:
+def summarise(runs: Iterable[Run], *, timing: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None) -> Summary:
     """Work out every figure that is shown of runs.
 
     Runs with equal settings apart from the method's own (``method`` and settings whose name starts with ``method_``)
-    and the seed are compared with each other. Differences are to ``classical``, paired by seed.
+    and the seed are compared with each other. Differences are to ``classical``, paired by seed. Times to target are to
+    the level at which the worst of its runs ends, so that all of those have reached it.
 
     Args:
         runs: Runs, of one task or several; the same run given twice counts once.
         timing: Step times, as the clock writes them, of one task or several; without them there are no seconds.
-        target: The level for times to target, in the unit of the primary metric. None takes the level at which the
-            worst of the reference's runs ends, so that all of those have reached it.
 
     Returns:
         The figures.
@@ -55,7 +50,7 @@ def summarise(
         together.setdefault(json.dumps(_shared(run), sort_keys=True), []).append(run)
     titles = _titles([json.loads(key) for key in together])
     pairs = sorted(zip(titles, together.values(), strict=True), key=lambda pair: pair[0])
-    return _adjust([_task(title, group, timings, target) for title, group in pairs])
+    return _adjust([_task(title, group, timings) for title, group in pairs])
 
 
 def _shared(run: Run) -> dict[str, Any]:
@@ -112,26 +107,19 @@ def _step_seconds(timings: Sequence[Mapping[str, Any]], settings: Mapping[str, A
     return None
 
 
-def _task(title: str, runs: Sequence[Run], timings: Sequence[Mapping[str, Any]], target: float | None) -> TaskSummary:
+def _task(title: str, runs: Sequence[Run], timings: Sequence[Mapping[str, Any]]) -> TaskSummary:
     first = runs[0]
     _require_alike(title, runs)
     runs = _aligned(runs)
     arms = _arms(runs, timings)
     reference = next((arm for arm in arms if arm.method == REFERENCE), None)
-    source = "given"
-    if target is None and reference is not None:
-        target = float(reference.stack("test_metric")[:, -1].max())
-        source = f"the level at which the worst run of {reference.name} ends, so all its runs reach it"
-        if target > float(np.mean([run.facts["reference_metric"] for run in runs])):
-            target = None  # what a constant prediction does better is no aim
-    if target is not None and not math.isfinite(target):
-        target = None
+    constant = float(np.mean([run.facts["reference_metric"] for run in runs]))
+    target, source = _target(reference, constant)
     shares = np.mean([run.curves["proportions"][0] for run in runs], axis=0)
     rows = tuple(_row(arm, reference, target) for arm in arms)
     seeds = tuple(sorted({seed for arm in arms for seed in arm.runs}))
-    constant = float(np.mean([run.facts["reference_metric"] for run in runs]))
     epochs = float((reference or arms[0]).stack("epoch")[0, -1])
-    return TaskSummary(
+    task = TaskSummary(
         task=str(first.settings.get("task")),
         title=title,
         metric=str(first.facts["metric"]),
@@ -143,12 +131,22 @@ def _task(title: str, runs: Sequence[Run], timings: Sequence[Mapping[str, Any]],
         group_shares=tuple(float(share) for share in shares),
         constant=constant,
         target=target,
-        target_source=source if target is not None else "",
+        target_source=source,
         settings=_shared(first),
         rows=rows,
         arms=tuple(arms),
-        notes=_notes(arms, rows, reference, seeds),
     )
+    return replace(task, notes=_notes(task))
+
+
+def _target(reference: Arm | None, constant: float) -> tuple[float | None, str]:
+    """Choose the level for times to target, and say where it comes from."""
+    if reference is None:
+        return None, ""
+    level = float(reference.stack("test_metric")[:, -1].max())
+    if not level <= constant:  # what a constant prediction does better is no aim, nor is NaN
+        return None, ""
+    return level, f"the level at which the worst run of {reference.name} ends, so all its runs reach it"
 
 
 def _budget(settings: Mapping[str, Any], epochs: float) -> str:
@@ -210,32 +208,19 @@ def _own(run: Run) -> dict[str, Any]:
 
 
 def _row(arm: Arm, reference: Arm | None, target: float | None) -> Row:
-    quality = {q.name: _at_end(arm, q) for q in QUANTITIES if recorded(arm.runs, q)}
-    estimates = {name: stats.mean_interval(list(values.values())) for name, values in quality.items()}
-    differences: dict[str, Estimate | None] = {}
-    for quantity in QUANTITIES:
-        if quantity.compared:
-            theirs = {} if reference is None or reference is arm else _at_end(reference, quantity)
-            differences[quantity.name] = _difference(quality[quantity.name], theirs)
+    ends = {quantity: found for quantity in QUANTITIES if (found := arm.at_end(quantity))}
+    differences = {}
+    if reference is not None and reference is not arm:
+        differences = {quantity: difference(arm, reference, quantity) for quantity in ends if quantity.compared}
     epochs = float(arm.stack("epoch")[0, -1]) or 1.0  # a run of no epoch spends nothing
     return Row(
         name=arm.name,
         method=arm.method,
         n=len(arm.runs),
-        final=estimates["final"],
-        difference=differences["final"],
+        estimates={quantity: stats.mean_interval(list(values.values())) for quantity, values in ends.items()},
+        differences={quantity: found for quantity, found in differences.items() if found is not None},
         p_adjusted=None,
         verdict="reference" if reference is arm else "",
-        worst_group=estimates["worst_group"],
-        worst_group_difference=differences["worst_group"],
-        balanced=estimates["balanced"],
-        balanced_difference=differences["balanced"],
-        natural=estimates["natural"],
-        natural_difference=differences["natural"],
-        shifted=estimates["shifted"],
-        shifted_difference=differences["shifted"],
-        train_loss=estimates["train_loss"],
-        train_metric=estimates.get("train_metric"),
         constant=float(np.mean([run.facts["reference_metric"] for run in arm.runs.values()])),
         to_target=_to_target(arm, target, prepared=False),
         to_target_prepared=_to_target(arm, target, prepared=True),
@@ -246,14 +231,10 @@ def _row(arm: Arm, reference: Arm | None, target: float | None) -> Row:
     )
 
 
-def _at_end(arm: Arm, quantity: Quantity) -> dict[int, float]:
-    """Return a quantity at the end, by seed."""
-    last = {seed: curve(run, quantity, _LAST) for seed, run in arm.runs.items()}
-    return {seed: float(value[0]) for seed, value in last.items() if value is not None}
-
-
-def _difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
-    return stats.paired_difference(ours, theirs) if ours.keys() & theirs.keys() else None
+def difference(ours: Arm, theirs: Arm, quantity: Quantity = PRIMARY) -> Estimate | None:
+    """Estimate ours less theirs at the end, paired by seed; None without a common seed that recorded the quantity."""
+    ends = ours.at_end(quantity), theirs.at_end(quantity)
+    return stats.paired_difference(*ends) if ends[0].keys() & ends[1].keys() else None
 
 
 def _to_target(arm: Arm, target: float | None, *, prepared: bool) -> dict[str, Reached]:
@@ -270,18 +251,16 @@ def _to_target(arm: Arm, target: float | None, *, prepared: bool) -> dict[str, R
     return result
 
 
-def _notes(arms: Sequence[Arm], rows: Sequence[Row], reference: Arm | None, seeds: Sequence[int]) -> tuple[str, ...]:
-    notes = []
-    if reference is None:
+def _notes(task: TaskSummary) -> tuple[str, ...]:
+    notes, arms, seeds = [], task.arms, task.seeds
+    if task.row(REFERENCE) is None:
         notes.append(f"There is no run of {REFERENCE}, so there are no differences and no target.")
     if len(arms) == 1:
         notes.append(f"{arms[0].name} is the only method here, so nothing is compared.")
     if len(seeds) == 1:
         notes.append("There is one seed, so there are no intervals: one run says nothing of the next.")
-    if all(row.final.mean > row.constant for row in rows):
-        notes.append(
-            "Every method ends worse than a constant prediction: this measures how fast a bias moves, not what is learned."
-        )
+    if task.worse_than_constant:
+        notes.append(WORSE_THAN_CONSTANT)
     for arm in arms:
         missing = [seed for seed in seeds if seed not in arm.runs]
         if missing:
@@ -303,16 +282,16 @@ def _notes(arms: Sequence[Arm], rows: Sequence[Row], reference: Arm | None, seed
 
 def _adjust(tasks: Sequence[TaskSummary]) -> Summary:
     """Adjust the p-values of all comparisons together, and judge each."""
-    tests = [row.difference.p for task in tasks for row in task.rows if row.difference and row.difference.p is not None]
-    adjusted = iter(stats.holm(tests))
+    p_values = [None if row.difference is None else row.difference.p for task in tasks for row in task.rows]
+    adjusted = iter(stats.holm(p_values))
     judged = []
     for task in tasks:
-        rows = []
-        for row in task.rows:
-            p = next(adjusted) if row.difference and row.difference.p is not None else None
-            rows.append(replace(row, p_adjusted=p, verdict=row.verdict or verdict(row.difference, p)))
+        rows = [
+            replace(row, p_adjusted=(p := next(adjusted)), verdict=row.verdict or verdict(row.difference, p))
+            for row in task.rows
+        ]
         judged.append(replace(task, rows=tuple(rows)))
-    return Summary(tuple(judged), len(tests))
+    return Summary(tuple(judged), sum(p is not None for p in p_values))
 
 
 def verdict(difference: Estimate | None, p_adjusted: float | None = None) -> str:
@@ -329,3 +308,31 @@ def verdict(difference: Estimate | None, p_adjusted: float | None = None) -> str
     if difference.low is None or difference.high is None or unsure or difference.low <= 0 <= difference.high:
         return "undecided"
     return "better" if difference.high < 0 else "worse"
+
+
+def against_each(
+    tasks: Sequence[TaskSummary | None], compare: Callable[[Arm, Arm], Estimate | None]
+) -> dict[tuple[int, str], tuple[Estimate, str]]:
+    """Compare learn2mix with every other method on every task; a method's verdicts take Holm's adjustment over its tasks.
+
+    Args:
+        tasks: The tasks, None where there is no run.
+        compare: Gives learn2mix less the other, paired by seed; None where that cannot be.
+
+    Returns:
+        By a task's place and a method, what can be compared and its verdict. Of a method with several settings the first
+        counts.
+    """
+    differences: dict[str, dict[int, Estimate]] = {}
+    for place, task in enumerate(tasks):
+        arms = {arm.method: arm for arm in reversed(task.arms)} if task is not None else {}
+        ours = arms.pop(FOCUS, None)
+        for method, theirs in arms.items():
+            if ours is not None and (found := compare(ours, theirs)) is not None:
+                differences.setdefault(method, {})[place] = found
+    judged = {}
+    for method, by_task in differences.items():
+        adjusted = stats.holm([found.p for found in by_task.values()])
+        for (place, found), p in zip(by_task.items(), adjusted, strict=True):
+            judged[place, method] = found, verdict(found, p)
+    return judged

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from learn2mix.bench.analysis.figures import Row, TaskSummary
+from learn2mix.bench.analysis.quantities import BALANCED, NATURAL, PRIMARY, WORST_GROUP, Quantity
 from learn2mix.bench.analysis.stats import Estimate, Reached
 from learn2mix.bench.analysis.summary import FOCUS, LEVEL, REFERENCE, verdict
 
@@ -54,6 +55,29 @@ def scale_of(task: TaskSummary) -> Scale:
         return Scale(f"{task.evaluated_on} error", 100, 2, " %", " points")
     noun = f"{task.evaluated_on} {'mean squared error' if task.metric == 'mse' else task.metric}"
     return Scale(noun, 1, decimals_for([row.final.mean for row in task.rows]), "", "")
+
+
+def quantity_scale(task: TaskSummary, quantity: Quantity) -> Scale:
+    """Choose how to write a quantity: as the metric, or to four digits of the largest value."""
+    scale = scale_of(task)
+    if quantity is PRIMARY:
+        return scale
+    if quantity.in_metric:
+        return replace(scale, noun=quantity.label)
+    means = [row.estimates[quantity].mean for row in task.rows if quantity in row.estimates]
+    return Scale(quantity.label, 1, decimals_for(means), "", "")
+
+
+def axis_title(task: TaskSummary, quantity: Quantity) -> str:
+    """Name a quantity beside a chart, without a unit: the set it is measured on, the metric and which of its means."""
+    evaluated = capital(scale_of(task).noun)
+    if quantity is PRIMARY:
+        return evaluated
+    if not quantity.in_metric:
+        return capital(quantity.label)
+    if quantity.compared:
+        return f"{evaluated}, {quantity.label}"
+    return f"{capital(quantity.label)}: {evaluated.split(' ', 1)[1]}"
 
 
 def decimals_for(values: Iterable[float]) -> int:
@@ -108,9 +132,10 @@ def results_table(task: TaskSummary) -> list[Column]:
         Column("95 % interval", tuple(interval(row.difference, scale, row.n) for row in rows)),
         Column("p (Holm)", tuple(_p_value(row.p_adjusted) for row in rows)),
         Column("Verdict", tuple(row.verdict or NONE for row in rows), numeric=False),
-        Column(with_unit("Worst group", unit), tuple(written(row.worst_group, scale) for row in rows)),
-        Column(with_unit("Balanced", unit), tuple(written(row.balanced, scale) for row in rows)),
-        Column(with_unit("Natural mix", unit), tuple(written(row.natural, scale) for row in rows)),
+        *(
+            Column(with_unit(title, unit), tuple(written(row.estimates[quantity], scale) for row in rows))
+            for title, quantity in (("Worst group", WORST_GROUP), ("Balanced", BALANCED), ("Natural mix", NATURAL))
+        ),
     ]
 
 
@@ -182,13 +207,11 @@ def _comparison(row: Row, scale: Scale) -> str:
 def _others(row: Row, scale: Scale) -> str:
     """Word the worst group's and the balanced metric, judged by their intervals alone."""
     parts = []
-    for name, difference in (
-        ("worst group", row.worst_group_difference),
-        ("mean over groups", row.balanced_difference),
-    ):
+    for quantity in (WORST_GROUP, BALANCED):
+        difference = row.differences.get(quantity)
         if difference is not None and difference.low is not None and difference.high is not None:
             between = f"{scale.between(difference.low, difference.high, signed=True)}{scale.step}"
-            parts.append(f"{verdict(difference)} on the {name} ({between})")
+            parts.append(f"{verdict(difference)} on the {quantity.label} ({between})")
     return f"By interval alone it is {' and '.join(parts)}." if parts else ""
 
 
@@ -238,6 +261,12 @@ def interval(difference: Estimate | None, scale: Scale, n: int) -> str:
         return NONE
     pairs = "" if difference.n == n else f" (n = {difference.n})"
     return scale.between(difference.low, difference.high, signed=True) + pairs
+
+
+def with_interval(difference: Estimate, scale: Scale) -> str:
+    """Write a difference with its sign, and its interval in brackets where it has one."""
+    bounds = interval(difference, scale, difference.n)
+    return signed(difference, scale) + ("" if bounds == NONE else f" ({bounds})")
 
 
 def _p_value(p: float | None) -> str:

@@ -52,7 +52,7 @@ class Examples:
         """Gather the rows at ``indices`` (m,), int64, on the examples' device."""
         return self._each(lambda tensor: tensor.index_select(0, indices))
 
-    def chunks(self, size: int = 2000) -> Iterator[Examples]:
+    def chunks(self, size: int) -> Iterator[Examples]:
         """Go through the rows in order, ``size`` at a time, without copying."""
         for start in range(0, len(self), size):
             yield self._each(itemgetter(slice(start, start + size)))
@@ -132,6 +132,26 @@ class Data:
         test = None if test_x is None or test_y is None else _classified(test_x, test_y)
         names = group_names if group_names is not None else [str(i) for i in range(int(train.y.max()) + 1)]
         return cls(train, test, tuple(names))
+
+    @classmethod
+    def regression(cls, x: ArrayLike, y: ArrayLike, groups: ArrayLike, group_names: Sequence[str]) -> Data:
+        """Make the data of a regression, all in one set of which a part is to be drawn for testing.
+
+        Args:
+            x: Inputs, (N, d); converted to float32.
+            y: Targets, (N,); converted to float32.
+            groups: Positions of the groups, 0 to k - 1, (N,).
+            group_names: Their names, (k,).
+
+        Raises:
+            ValueError: See :class:`Data`.
+
+        >>> Data.regression(np.eye(3), [0, 1, 2], [1, 0, 1], ["red", "white"]).train.y.tolist()
+        [0.0, 1.0, 2.0]
+        """
+        inputs, targets = (torch.as_tensor(np.asarray(part, dtype=np.float32)) for part in (x, y))
+        places = torch.as_tensor(np.asarray(groups, dtype=np.int64))
+        return cls(Examples(inputs, targets, places), None, tuple(group_names))
 
 
 def _classified(x: ArrayLike, y: ArrayLike) -> Examples:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -70,7 +68,7 @@ def load_images(
     found = cache.kept(f"{folder}-{key}", decoder.write)
     names = tuple(found.facts["group_names"])
     # the content, not the source, names the data: equal pixels are the same data wherever they came from
-    digest = hashlib.sha256(json.dumps([names, sorted(found.hashes.items())]).encode()).hexdigest()[:16]
+    digest = cache.hash_text(names, sorted(found.hashes.items()))
     train, test = (_examples(found.arrays[f"{part}_x"], found.arrays[f"{part}_y"]) for part in ("train", "test"))
     return Data(train, test, names, digest)
 

@@ -1,4 +1,4 @@
-"""Imbalance profiles: how many examples of each group a training set keeps; the cut itself, and holding examples out.
+"""Imbalance profiles: how many examples of each group a training set keeps.
 
 A profile is a small frozen value that is called with the group sizes. It has a stable ``repr``, which goes into a run's
 settings.
@@ -9,12 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-
-from learn2mix.bench import seeds
-from learn2mix.bench.data.examples import Examples
 
 Profile = Callable[[Sequence[int]], list[int]]
 
@@ -172,56 +166,3 @@ def _scale(sizes: Sequence[int], fractions: Sequence[float]) -> list[int]:
                 "all of every group: choose a milder imbalance, or one that does not exceed 1"
             )
     return keep
-
-
-def cut(groups: Tensor, keep: Sequence[int], seed: int) -> Tensor:
-    """Choose which examples stay: ``keep[i]`` of group i, at random.
-
-    Args:
-        groups: Group positions, (N,), integers in [0, k).
-        keep: How many of each group, (k,).
-        seed: Decides the choice alone.
-
-    Returns:
-        Indices into ``groups``, ascending, (sum of keep,).
-
-    Raises:
-        ValueError: A group has fewer examples than it should keep.
-
-    >>> kept = cut(torch.tensor([0, 0, 0, 1, 1]), [2, 1], seed=0)
-    >>> torch.tensor([0, 0, 0, 1, 1])[kept].tolist()
-    [0, 0, 1]
-    """
-    order = torch.randperm(len(groups), generator=seeds.generator(seed))
-    shuffled = groups.cpu()[order]
-    chosen = []
-    for group, count in enumerate(keep):
-        members = order[shuffled == group]
-        if len(members) < count:
-            raise ValueError(f"group {group} has {len(members)} examples and should keep {count}; keep at most all")
-        chosen.append(members[:count])
-    return torch.cat(chosen).sort().values
-
-
-def hold_out(examples: Examples, fraction: float, num_groups: int, seed: int) -> tuple[Examples, Examples]:
-    """Draw a fraction of each group, at least one example; return the rest and those.
-
-    Raises:
-        ValueError: A group has a single example.
-
-    >>> every = torch.arange(30)
-    >>> rest, held = hold_out(Examples(every, every, every // 10), 0.2, 3, seed=0)
-    >>> rest.group_sizes(3), held.group_sizes(3)
-    ([8, 8, 8], [2, 2, 2])
-    """
-    sizes = examples.group_sizes(num_groups)
-    single = [group for group, size in enumerate(sizes) if size < 2]
-    if single:
-        raise ValueError(
-            f"group {single[0]} has {sizes[single[0]]} examples, too few to hold one out; every group needs at least 2"
-        )
-    held = cut(examples.groups, [max(1, int(fraction * size)) for size in sizes], seed)
-    held = held.to(examples.groups.device)
-    rest = torch.ones(len(examples), dtype=torch.bool, device=held.device)
-    rest[held] = False
-    return examples.take(rest.nonzero().squeeze(1)), examples.take(held)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from learn2mix.bench.data import Data, Examples, cache, hub
+from learn2mix.bench.data import cache, hub
+from learn2mix.bench.files import write_whole
 
 Table = dict[str, NDArray[Any]]
 """Columns by name: float64, with NaN where a number is missing, or strings."""
@@ -46,37 +45,6 @@ def read_table(url: str, folder: str, *, separator: str = ",", data_dir: str | o
     except ArrowException as error:
         raise ValueError(f"{path} is no table with the separator {separator!r} ({error}); fetch it anew") from error
     return {name: _column(table.column(name)) for name in table.column_names}
-
-
-def regression(inputs: NDArray[Any], targets: NDArray[Any], groups: NDArray[Any], group_names: Sequence[str]) -> Data:
-    """Make the data of a regression, all in one set of which a part is to be drawn for testing.
-
-    Args:
-        inputs: (N, d).
-        targets: (N,).
-        groups: Positions of the groups, 0 to k - 1, (N,).
-        group_names: Their names, (k,).
-
-    >>> regression(np.eye(3), np.arange(3.0), np.array([1, 0, 1]), ["red", "white"]).train.y.tolist()
-    [0.0, 1.0, 2.0]
-    """
-    x = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
-    y = torch.as_tensor(np.asarray(targets, dtype=np.float32))
-    return Data(Examples(x, y, torch.as_tensor(np.asarray(groups, dtype=np.int64))), None, tuple(group_names))
-
-
-def standardised(data: Data) -> Data:
-    """Give every input column mean 0 and standard deviation 1 over all rows, those that will be tested on included.
-
-    What the paper's authors do; a task asks for the training set's alone with ``standardise=True``.
-
-    >>> x = np.array([[1.0], [3.0]])
-    >>> standardised(regression(x, x[:, 0], np.array([0, 1]), ["a", "b"])).train.x.flatten().tolist()
-    [-1.0, 1.0]
-    """
-    train = data.train
-    x = (train.x - train.x.mean(dim=0)) / train.x.std(dim=0, correction=0)
-    return Data(Examples(x, train.y, train.groups), None, data.group_names)
 
 
 def columns(table: Table, names: Sequence[str]) -> NDArray[np.float64]:
@@ -123,7 +91,4 @@ def _fetch(url: str, path: Path, wanted: str) -> None:
             f"{url} cannot be fetched ({error}); connect to the network once, or name a folder that holds {wanted} with "
             f"--data-dir DIR or {hub.ENV_DATA}=DIR"
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as beside:
-        (Path(beside) / path.name).write_bytes(content)
-        os.replace(Path(beside) / path.name, path)
+    write_whole(path, content)

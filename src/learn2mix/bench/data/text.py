@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import tempfile
@@ -84,7 +82,7 @@ def load_texts(
     key = cache.hash_text(_LAYOUT, source.key, text, label, list(splits), length, min_frequency, max_words)
     found = cache.kept(f"{folder}-{key}", reader.write)
     names = tuple(found.facts["group_names"])
-    digest = hashlib.sha256(json.dumps([names, sorted(found.hashes.items())]).encode()).hexdigest()[:16]
+    digest = cache.hash_text(names, sorted(found.hashes.items()))
     y = torch.from_numpy(found.arrays["y"])
     return Data(Examples(torch.from_numpy(found.arrays["x"]), y, y), None, names, digest)
 

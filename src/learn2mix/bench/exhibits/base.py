@@ -10,8 +10,8 @@ from typing import Any
 from learn2mix.bench.analysis.figures import TaskSummary
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.wording import Block
+from learn2mix.bench.lookup import find_task
 from learn2mix.bench.methods.base import Method
-from learn2mix.bench.runner import find_task
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.variants import folder_name, vary
 

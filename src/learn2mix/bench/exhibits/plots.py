@@ -2,70 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from learn2mix.bench.analysis.figures import Arm, TaskSummary
-from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve
+from learn2mix.bench.analysis.figures import TaskSummary
+from learn2mix.bench.analysis.palette import Style, swatches
+from learn2mix.bench.analysis.quantities import PRIMARY, TRAIN_METRIC, WORST_GROUP, Quantity
 from learn2mix.bench.analysis.stats import half_widths
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
-from learn2mix.bench.analysis.wording import scale_of
+from learn2mix.bench.analysis.wording import axis_title, scale_of, with_unit
 from learn2mix.bench.exhibits.base import Exhibit, Shown
 
-_PRIMARY, _WORST = QUANTITIES[0], QUANTITIES[1]
-_TRAINING = next(quantity for quantity in QUANTITIES if quantity.name == "train_metric")
-# Okabe and Ito's colours, which the colour-blind can tell apart
-_COLOURS = {
-    "classical": "#000000",
-    "learn2mix": "#0072b2",
-    "natural": "#56b4e9",
-    "balanced": "#009e73",
-    "focal": "#e69f00",
-    "smote": "#d55e00",
-    "importance": "#cc79a7",
-    "curriculum": "#8c6d31",
-}
-_SPARE = ("#7570b3", "#666666", "#1b9e77", "#a6761d", "#e7298a", "#66a61e")
+_LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 
-Draw = Callable[[Any, Shown, TaskSummary], None]
+Draw = Callable[[Any, Shown, TaskSummary, Mapping[str, Style]], None]
 
 
 def by_epoch(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
     """Draw the test metric by epoch, a panel a task."""
-    _grid(exhibit, shown, path, [lambda axes, one, task: _curves(axes, one.panel.title, task, _PRIMARY, "epochs")])
+    _grid(exhibit, shown, path, [partial(_curves, quantity=PRIMARY, axis="epochs")])
 
 
 def by_time(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
     """Draw the training and the test metric by training second, or by epoch where no step times are known."""
-    _grid(
-        exhibit,
-        shown,
-        path,
-        [
-            lambda axes, one, task: _curves(axes, one.panel.title, task, _TRAINING, "seconds"),
-            lambda axes, one, task: _curves(axes, one.panel.title, task, _PRIMARY, "seconds"),
-        ],
-    )
+    _grid(exhibit, shown, path, [partial(_curves, quantity=q, axis="seconds") for q in (TRAIN_METRIC, PRIMARY)])
 
 
 def worst_group(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
     """Draw the worst group's metric by epoch."""
-    _grid(exhibit, shown, path, [lambda axes, one, task: _curves(axes, one.panel.title, task, _WORST, "epochs")])
+    _grid(exhibit, shown, path, [partial(_curves, quantity=WORST_GROUP, axis="epochs")])
 
 
 def differences(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
     """Draw every method's difference to the reference at the end, best first, with its 95 % interval."""
 
-    def draw(axes: Any, one: Shown, task: TaskSummary) -> None:
+    def draw(axes: Any, one: Shown, task: TaskSummary, styles: Mapping[str, Style]) -> None:
         scale = scale_of(task)
         rows = [(row.name, row.difference) for row in task.rows if row.difference is not None]
         rows.sort(key=lambda row: row[1].mean, reverse=True)
         for place, (name, difference) in enumerate(rows):
             half = (difference.half_width or 0.0) * scale.factor
-            colour = _COLOURS[FOCUS] if name == FOCUS else "#444444"
+            colour = styles[name]["colors"][0] if name == FOCUS else "#444444"
             axes.errorbar(difference.mean * scale.factor, place, xerr=half, fmt="o", markersize=3.5, color=colour)
         axes.axvline(0, color="#888888", linewidth=1)
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
@@ -78,7 +59,7 @@ def differences(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
 def proportions(exhibit: Exhibit, shown: list[Shown], path: Path) -> None:
     """Draw learn2mix's proportions by epoch as a stacked area."""
 
-    def draw(axes: Any, one: Shown, task: TaskSummary) -> None:
+    def draw(axes: Any, one: Shown, task: TaskSummary, styles: Mapping[str, Style]) -> None:
         arm = next((arm for arm in task.arms if arm.method == FOCUS), task.arms[0])
         shares = arm.stack("proportions").mean(axis=0).T * 100
         colours = [_viridis(i / max(len(shares) - 1, 1)) for i in range(len(shares))]
@@ -107,6 +88,7 @@ def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw], *,
         return
     width = min(3, len(there))
     lines = -(-len(there) // width) * len(rows)
+    styles = swatches([summary for _, summary in there])
     with mpl.rc_context({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(4.2 * width, height * lines + 0.5), layout="constrained", dpi=130)
         places = figure.subplots(lines, width, squeeze=False)
@@ -116,7 +98,7 @@ def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw], *,
             for j, draw in enumerate(rows):
                 place = places[i // width * len(rows) + j, i % width]
                 place.set_axis_on()
-                draw(place, one, summary)
+                draw(place, one, summary, styles)
                 if not place.has_data():  # not recorded by these runs
                     place.set_axis_off()
                     place.set_title("")
@@ -136,36 +118,37 @@ def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw], *,
         figure.savefig(path, metadata={"Software": None})
 
 
-def _curves(axes: Any, title: str, task: TaskSummary, quantity: Quantity, axis: str) -> None:
+def _curves(
+    axes: Any, one: Shown, task: TaskSummary, styles: Mapping[str, Style], *, quantity: Quantity, axis: str
+) -> None:
     """Draw a quantity's means over seeds, with bands of the 95 % interval."""
     scale = scale_of(task)
     timed = axis == "seconds" and all(arm.step_seconds is not None for arm in task.arms)
     drawn, positive = False, True
     for i, arm in enumerate(task.arms):
-        values = _stack(arm, quantity)
+        values = arm.values(quantity)
         at = arm.progress("seconds" if timed else "epochs")
         if values is None or at is None:
             continue
         x, values = at.mean(axis=0), values * scale.factor
         mean = values.mean(axis=0)
         several = len({a.method for a in task.arms}) < len(task.arms) and arm.method == FOCUS
-        colour = _viridis(i / len(task.arms)) if several else _COLOURS.get(arm.method, _SPARE[i % len(_SPARE)])
-        axes.plot(x, mean, color=colour, linewidth=1.6 if arm.method == FOCUS else 1.1, label=arm.name)
+        style = styles[arm.name]
+        colour, line = (_viridis(i / len(task.arms)), "-") if several else (style["colors"][0], _LINES[style["dash"]])
+        axes.plot(x, mean, line, color=colour, linewidth=1.6 if arm.method == FOCUS else 1.1, label=arm.name)
         if len(values) > 1:
             half = half_widths(values)
             low = np.maximum(mean - half, mean / 4)  # a band that reaches 0 has no place on a logarithmic scale
             axes.fill_between(x, low, mean + half, color=colour, alpha=0.15, linewidth=0)
         positive = positive and bool((mean > 0).all())
         drawn = True
-    what = "test" if quantity is _PRIMARY else "worst group" if quantity is _WORST else "train"
     if drawn and positive:
         _logarithmic(axes)
     constant = task.constant * scale.factor
-    if drawn and quantity is _PRIMARY and axes.get_ylim()[0] < constant < axes.get_ylim()[1]:
+    if drawn and quantity is PRIMARY and axes.get_ylim()[0] < constant < axes.get_ylim()[1]:
         axes.axhline(constant, color="#888888", linestyle=":", linewidth=1, label="constant prediction")
-    noun = scale.noun.split(" ", 1)[1]
-    unit = "training seconds" if timed else "epochs"
-    axes.set(xlabel=unit, ylabel=f"{what} {noun}{', %' if scale.unit else ''}", title=title)
+    ylabel = with_unit(axis_title(task, quantity), scale.unit.strip())
+    axes.set(xlabel="training seconds" if timed else "epochs", ylabel=ylabel, title=one.panel.title)
 
 
 def _logarithmic(axes: Any) -> None:
@@ -177,8 +160,3 @@ def _logarithmic(axes: Any) -> None:
     plain = FuncFormatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_major_formatter(plain)
     axes.yaxis.set_minor_formatter(plain if high / low < 12 else NullFormatter())
-
-
-def _stack(arm: Arm, quantity: Quantity) -> np.ndarray[Any, np.dtype[np.float64]] | None:
-    found = [curve(run, quantity) for run in arm.runs.values()]
-    return None if any(values is None for values in found) else np.stack([v for v in found if v is not None])

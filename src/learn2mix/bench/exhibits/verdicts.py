@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from learn2mix.bench.analysis import readings, stats
 from learn2mix.bench.analysis.figures import Arm, TaskSummary
-from learn2mix.bench.analysis.quantities import QUANTITIES, Quantity, curve
+from learn2mix.bench.analysis.quantities import PRIMARY, WORST_GROUP, Quantity
 from learn2mix.bench.analysis.stats import Estimate
-from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, verdict
-from learn2mix.bench.analysis.wording import NONE, Block, Column, Scale, capital, scale_of, with_unit
-from learn2mix.bench.exhibits.base import Exhibit, Shown
-
-_PRIMARY, _WORST = QUANTITIES[0], QUANTITIES[1]
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, WORSE_THAN_CONSTANT, against_each
+from learn2mix.bench.analysis.wording import NONE, Block, Column, Scale, capital, scale_of, with_interval, with_unit
+from learn2mix.bench.exhibits.base import OPEN, Exhibit, Shown
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,17 @@ class _Cost:
     prepared: bool
     quantity: Quantity
 
+    def difference(self, ours: Arm, theirs: Arm) -> Estimate | None:
+        """Compare two methods at that cost."""
+        return at_equal_cost(ours, theirs, axis=self.axis, prepared=self.prepared, quantity=self.quantity)
+
 
 _COSTS = (
-    _Cost("By epoch", "epochs", False, _PRIMARY),
-    _Cost("Worst group, by epoch", "epochs", False, _WORST),
-    _Cost("By example", "examples", False, _PRIMARY),
-    _Cost("By second", "seconds", False, _PRIMARY),
-    _Cost("By second, prepared", "seconds", True, _PRIMARY),
+    _Cost("By epoch", "epochs", False, PRIMARY),
+    _Cost("Worst group, by epoch", "epochs", False, WORST_GROUP),
+    _Cost("By example", "examples", False, PRIMARY),
+    _Cost("By second", "seconds", False, PRIMARY),
+    _Cost("By second, prepared", "seconds", True, PRIMARY),
 )
 _HOW = (
     f"{capital(FOCUS)} less each method, mean over seeds; below zero {FOCUS} is better. A method's verdicts take Holm's "
@@ -50,7 +53,7 @@ _HOW = (
 
 
 def at_equal_cost(
-    ours: Arm, theirs: Arm, *, axis: str = "epochs", prepared: bool = False, quantity: Quantity = _PRIMARY
+    ours: Arm, theirs: Arm, *, axis: str = "epochs", prepared: bool = False, quantity: Quantity = PRIMARY
 ) -> Estimate | None:
     """Compare two methods, paired by seed, at the cost at which the cheaper of the two ends.
 
@@ -67,18 +70,20 @@ def at_equal_cost(
     Returns:
         Ours minus theirs; None without a common seed, or where the cost or the quantity was not recorded.
     """
-    spent = [readings.spent(arm, axis, prepared) for arm in (ours, theirs)]
-    if spent[0] is None or spent[1] is None or not ours.runs.keys() & theirs.runs.keys():
+    arms = ours, theirs
+    read = [
+        (spent, values)
+        for arm in arms
+        if (spent := readings.spent(arm, axis, prepared)) is not None and (values := arm.values(quantity)) is not None
+    ]
+    if len(read) < len(arms) or not ours.runs.keys() & theirs.runs.keys():
         return None
-    whole = min(float(at[:, -1].mean()) for at in spent if at is not None)
-    found: list[dict[int, float]] = []
-    for arm, at in zip((ours, theirs), spent, strict=True):
-        values = {seed: curve(run, quantity) for seed, run in arm.runs.items()}
-        if at is None or any(column is None for column in values.values()):
-            return None
-        read = zip(values.items(), at, strict=True)
-        found.append({seed: float(np.interp(whole, own, column)) for (seed, column), own in read if column is not None})
-    return stats.paired_difference(found[0], found[1])
+    whole = min(float(spent[:, -1].mean()) for spent, _ in read)
+    found = [
+        {seed: float(np.interp(whole, at, curve)) for seed, at, curve in zip(arm.runs, *pair, strict=True)}
+        for arm, pair in zip(arms, read, strict=True)
+    ]
+    return stats.paired_difference(*found)
 
 
 def verdicts(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
@@ -87,44 +92,26 @@ def verdicts(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     methods = list(dict.fromkeys(arm.method for _, task in there for arm in task.arms if arm.method != FOCUS))
     methods.sort(key=lambda method: (method != REFERENCE, method))
     if not there:
-        return [Block(exhibit.title, (), ("no run is stored",))]
-    judged = {cost: _judge(cost, there, methods) for cost in _COSTS}
+        return [Block(exhibit.title, (), (OPEN,))]
+    judged = {cost: against_each([task for _, task in there], cost.difference) for cost in _COSTS}
     return [_count(judged, there, methods), *(_table(i, judged, there, methods) for i in range(len(there)))]
 
 
-Judged = dict[tuple[int, str], tuple[Estimate | None, str]]
+Judged = Mapping[tuple[int, str], tuple[Estimate, str]]
 
 
-def _judge(cost: _Cost, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Judged:
-    """Compare learn2mix with each method on each task; a method's verdicts take Holm's adjustment over its tasks."""
-    found: Judged = {}
-    for method in methods:
-        differences = [_difference(task, method, cost) for _, task in there]
-        tested = {i: d.p for i, d in enumerate(differences) if d is not None and d.p is not None}
-        adjusted = dict(zip(tested, stats.holm(list(tested.values())), strict=True))
-        for i, difference in enumerate(differences):
-            said = "" if difference is None else verdict(difference, adjusted.get(i))
-            found[i, method] = difference, said
-    return found
-
-
-def _poor(task: TaskSummary) -> bool:
-    """Tell whether every method ends worse than a constant prediction."""
-    return all(row.final.mean > task.constant for row in task.rows)
-
-
-def _count(judged: dict[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
+def _count(judged: Mapping[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
     """Count the verdicts over tasks, a row a method."""
-    counted = [i for i, (_, task) in enumerate(there) if not _poor(task)]
+    counted = [i for i, (_, task) in enumerate(there) if not task.worse_than_constant]
     columns = [Column("Against", tuple(methods), numeric=False)]
     for cost, cells in judged.items():
         texts = []
         for method in methods:
-            said = [cells[i, method][1] for i in counted]
+            said = [cells[i, method][1] for i in counted if (i, method) in cells]
             counts = [f"{said.count(word)} {word}" for word in ("better", "worse", "undecided") if word in said]
             texts.append(", ".join(counts) or NONE)
         columns.append(Column(cost.title, tuple(texts), numeric=False))
-    left_out = [_named(one) for one, task in there if _poor(task)]
+    left_out = [_named(one) for one, task in there if task.worse_than_constant]
     notes = [
         f"Of {len(counted)} tasks ({', '.join(_named(there[i][0]) for i in counted)}), those with runs of both.",
         _HOW,
@@ -135,41 +122,27 @@ def _count(judged: dict[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], 
 
 
 def _table(
-    index: int, judged: dict[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]
+    index: int, judged: Mapping[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]
 ) -> Block:
     """Show one task: a row a method, a column for each way to count."""
     one, task = there[index]
     scale = scale_of(task)
-    rows = [name for name in methods if any(cells[index, name][0] is not None for cells in judged.values())]
-    epochs = [judged[_COSTS[0]][index, name][0] for name in rows]
+    rows = [name for name in methods if any((index, name) in cells for cells in judged.values())]
+    epochs = [judged[_COSTS[0]].get((index, name)) for name in rows]
     columns = [
         Column(f"{capital(FOCUS)} less", tuple(rows), numeric=False),
-        Column("n", tuple(NONE if found is None else str(found.n) for found in epochs)),
+        Column("n", tuple(NONE if found is None else str(found[0].n) for found in epochs)),
     ]
     for cost, cells in judged.items():
-        texts = (_cell(*cells[index, name], scale) for name in rows)
+        texts = (_cell(cells.get((index, name)), scale) for name in rows)
         columns.append(Column(with_unit(cost.title, scale.step.strip()), tuple(texts)))
-    notes = (
-        ["Every method ends worse than a constant prediction: this tells how fast a bias moves."] if _poor(task) else []
-    )
-    return Block(_named(one), tuple(columns) if rows else (), tuple(notes))
-
-
-def _difference(task: TaskSummary, method: str, cost: _Cost) -> Estimate | None:
-    ours, theirs = (next((arm for arm in task.arms if arm.method == name), None) for name in (FOCUS, method))
-    if ours is None or theirs is None:
-        return None
-    return at_equal_cost(ours, theirs, axis=cost.axis, prepared=cost.prepared, quantity=cost.quantity)
+    notes = (WORSE_THAN_CONSTANT,) if task.worse_than_constant else ()
+    return Block(_named(one), tuple(columns) if rows else (), notes)
 
 
 def _named(one: Shown) -> str:
     return one.panel.title if one.fraction == 1 else f"{one.panel.title} ({one.fraction:.2g}E)"
 
 
-def _cell(found: Estimate | None, said: str, scale: Scale) -> str:
-    if found is None:
-        return NONE
-    bounds = (
-        "" if found.low is None or found.high is None else f" ({scale.between(found.low, found.high, signed=True)})"
-    )
-    return f"{scale.number(found.mean, signed=True)}{bounds} {said}".strip()
+def _cell(judged: tuple[Estimate, str] | None, scale: Scale) -> str:
+    return NONE if judged is None else f"{with_interval(judged[0], scale)} {judged[1]}"

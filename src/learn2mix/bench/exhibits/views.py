@@ -10,10 +10,10 @@ import numpy as np
 
 from learn2mix.bench.analysis import readings, stats
 from learn2mix.bench.analysis.figures import Arm, Row, TaskSummary
-from learn2mix.bench.analysis.quantities import QUANTITIES, curve
+from learn2mix.bench.analysis.quantities import NATURAL, PRIMARY, QUANTITIES, SHIFTED, WORST_GROUP
 from learn2mix.bench.analysis.readings import FRACTIONS
 from learn2mix.bench.analysis.stats import Estimate
-from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, verdict
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, against_each, difference
 from learn2mix.bench.analysis.wording import (
     NONE,
     Block,
@@ -22,15 +22,18 @@ from learn2mix.bench.analysis.wording import (
     capital,
     headline,
     interval,
+    quantity_scale,
     results_table,
     scale_of,
     signed,
+    with_interval,
     with_unit,
     written,
 )
 from learn2mix.bench.exhibits.base import OPEN, Exhibit, Shown
 
-_CONTROLS = ("classical", "natural", "balanced", "one-shot", "yoked", "learn2mix-weighted", "group-dro")
+Contents = tuple[tuple[Column, ...], tuple[str, ...]]
+"""What a panel's table shows: its columns, and what is to be said of them."""
 
 
 def beside_the_paper(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
@@ -46,7 +49,7 @@ def at_the_end(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 def with_cost(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Give the results at the end of the budget and what they cost, preparation included, a table a panel."""
 
-    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    def table(one: Shown, task: TaskSummary) -> Contents:
         costs = [
             Column(f"{title}, times {REFERENCE}", tuple(_times(cost(arm), cost(task.arms[0])) for arm in task.arms))
             for title, cost in _COSTS.items()
@@ -63,7 +66,7 @@ def with_cost(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 def tuned(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Give the results of tuned methods, and with what settings."""
 
-    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    def table(one: Shown, task: TaskSummary) -> Contents:
         chosen = [next(iter(arm.runs.values())).settings["method_settings"] for arm in task.arms]
         texts = tuple(", ".join(f"{name} {value:g}" for name, value in settings.items()) for settings in chosen)
         first, *rest = results_table(task)
@@ -85,14 +88,16 @@ def by_the_clock(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 def worst_group(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Give the worst group's metric at the end of the budget."""
 
-    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    def table(one: Shown, task: TaskSummary) -> Contents:
         scale = scale_of(task)
-        differences = [row.worst_group_difference for row in task.rows]
+        ends = [row.estimates[WORST_GROUP] for row in task.rows]
+        differences = [row.differences.get(WORST_GROUP) for row in task.rows]
+        intervals = (interval(d, scale, row.n) for d, row in zip(differences, task.rows, strict=True))
         return (
             *_who(task.rows),
-            Column(_titled("Worst group", scale), tuple(written(row.worst_group, scale) for row in task.rows)),
+            Column(_titled("Worst group", scale), tuple(written(end, scale) for end in ends)),
             Column("Difference to classical", tuple(signed(d, scale) for d in differences)),
-            Column("95 % interval", tuple(interval(row.worst_group_difference, scale, row.n) for row in task.rows)),
+            Column("95 % interval", tuple(intervals)),
         ), ()
 
     return [_block(one, table) for one in shown]
@@ -101,7 +106,7 @@ def worst_group(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 def proportions(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Give learn2mix's proportions at parts of the budget, and where the last losses would lead them."""
 
-    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    def table(one: Shown, task: TaskSummary) -> Contents:
         arm = next((arm for arm in task.arms if arm.method == FOCUS), task.arms[0])
         shares, groups = arm.stack("proportions").mean(axis=0), arm.stack("group_metric").mean(axis=0)
         rows = [0, *(_row_at(arm, one.panel.epochs(fraction)) for fraction in _reached(one))]
@@ -122,16 +127,14 @@ def proportions(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 def under_shift(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Give each method's metric under several mixes of the groups."""
 
-    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    def table(one: Shown, task: TaskSummary) -> Contents:
         scale = scale_of(task)
         columns = list(_who(task.rows))
         for quantity in (q for q in QUANTITIES if q.compared):
-            title = "Test set" if quantity.name == "final" else capital(quantity.label)
-            cells = [row.estimate(quantity) for row in task.rows]
-            columns.append(Column(_titled(title, scale), tuple(written(c, scale) if c else NONE for c in cells)))
-        explained = tuple(
-            f"{capital(q.label)}: {q.explanation}" for q in QUANTITIES if q.name in ("natural", "shifted")
-        )
+            title = "Test set" if quantity is PRIMARY else capital(quantity.label)
+            cells = tuple(written(row.estimates[quantity], scale) for row in task.rows)
+            columns.append(Column(_titled(title, scale), cells))
+        explained = tuple(f"{capital(q.label)}: {q.explanation}" for q in (NATURAL, SHIFTED))
         return tuple(columns), explained
 
     return [_block(one, table) for one in shown]
@@ -139,49 +142,33 @@ def under_shift(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
 
 def against_controls(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Set learn2mix beside each control, paired by seed: the test metric and the worst group."""
-    over_tasks = {i: _against_controls(shown, i) for i in range(2)}
+    tasks = [one.summary for one in shown]
+    judged = {q: against_each(tasks, partial(difference, quantity=q)) for q in (PRIMARY, WORST_GROUP)}
 
-    def table(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-        controls = [arm.name for arm in task.arms if (one.panel.title, arm.name) in over_tasks[0]]
+    def table(place: int, one: Shown, task: TaskSummary) -> Contents:
+        methods = dict.fromkeys(arm.method for arm in task.arms)
+        controls = [method for method in methods if (place, method) in judged[PRIMARY]]
         if not controls:
             return (), (f"There are no runs of {FOCUS} with those of its controls.",)
         scale = scale_of(task)
         columns = [
             Column(f"{FOCUS} less", tuple(controls), numeric=False),
-            Column("n", tuple(str(over_tasks[0][one.panel.title, name][0].n) for name in controls)),
+            Column("n", tuple(str(judged[PRIMARY][place, name][0].n) for name in controls)),
         ]
-        for i, title, prefix in ((0, capital(scale.noun), ""), (1, "Worst group", "worst group: ")):
-            found = [over_tasks[i][one.panel.title, name] for name in controls]
+        for quantity, prefix in ((PRIMARY, ""), (WORST_GROUP, "worst group: ")):
+            found = [judged[quantity][place, name] for name in controls]
+            title = capital(quantity_scale(task, quantity).noun)
             columns.append(Column(_titled(title, scale), tuple(signed(d, scale) for d, _ in found)))
             columns.append(Column(f"{prefix}95 % interval", tuple(interval(d, scale, d.n) for d, _ in found)))
-            columns.append(Column(f"{prefix}{FOCUS} is", tuple(verdict(d, p) for d, p in found), numeric=False))
+            columns.append(Column(f"{prefix}{FOCUS} is", tuple(said for _, said in found), numeric=False))
         return tuple(columns), (
             "Below zero learn2mix is better. Verdicts take Holm's adjustment over a control's tasks.",
         )
 
-    return [_block(one, table) for one in shown]
+    return [_block(one, partial(table, place)) for place, one in enumerate(shown)]
 
 
-def _against_controls(shown: Sequence[Shown], quantity: int) -> dict[tuple[str, str], tuple[Estimate, float | None]]:
-    """Compare learn2mix with its controls: the difference and its adjusted p-value by panel and control."""
-    found: dict[tuple[str, str], tuple[Estimate, float | None]] = {}
-    for control in _CONTROLS:
-        differences = {}
-        for one in shown:
-            arms = {} if one.summary is None else {arm.method: arm for arm in one.summary.arms}
-            if FOCUS in arms and control in arms and arms[FOCUS].runs.keys() & arms[control].runs.keys():
-                pair = (_finals(arms[FOCUS], quantity), _finals(arms[control], quantity))
-                differences[one.panel.title, arms[control].name] = stats.paired_difference(*pair)
-        tested = {key: d.p for key, d in differences.items() if d.p is not None}
-        adjusted = dict(zip(tested, stats.holm(list(tested.values())), strict=True))
-        found |= {key: (difference, adjusted.get(key)) for key, difference in differences.items()}
-    return found
-
-
-Table = Callable[[Shown, TaskSummary], tuple[tuple[Column, ...], tuple[str, ...]]]
-
-
-def _block(one: Shown, table: Table) -> Block:
+def _block(one: Shown, table: Callable[[Shown, TaskSummary], Contents]) -> Block:
     """Make a panel's block, with what holds for all views: its remark, what is missing, how a constant does."""
     if one.summary is None:
         return Block(one.panel.title, (), (OPEN,))
@@ -251,12 +238,7 @@ def _row_at(arm: Arm, epoch: float) -> int:
     return int((arm.stack("epoch")[0] <= epoch + 1e-6).sum()) - 1
 
 
-def _finals(arm: Arm, quantity: int) -> Mapping[int, float]:
-    found = {seed: curve(run, QUANTITIES[quantity]) for seed, run in arm.runs.items()}
-    return {seed: float(values[-1]) for seed, values in found.items() if values is not None}
-
-
-def _beside(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+def _beside(one: Shown, task: TaskSummary) -> Contents:
     accuracy = task.metric == "error"
     turn = _as_accuracy if accuracy else _as_it_is
     scale = Scale("accuracy", 100, 2, " %", " points") if accuracy else scale_of(task)
@@ -273,7 +255,8 @@ def _beside(one: Shown, task: TaskSummary) -> tuple[tuple[Column, ...], tuple[st
         stated = [None if estimate is None else turn(estimate) for estimate in theirs]
         columns.append(Column(f"{title}, paper", tuple(NONE if e is None else written(e, scale) for e in stated)))
         gaps = [_gap(ours, paper) for ours, paper in zip(found, stated, strict=True)]
-        columns.append(Column(f"{title}, ours less the paper's", tuple(_gap_text(gap, scale) for gap in gaps)))
+        cells = tuple(NONE if gap is None else with_interval(gap, scale) for gap in gaps)
+        columns.append(Column(f"{title}, ours less the paper's", cells))
         known = [gap for gap in gaps if gap is not None and gap.low is not None and gap.high is not None]
         judged += len(known)
         agreeing += sum(gap.low <= 0 <= gap.high for gap in known if gap.low is not None and gap.high is not None)
@@ -317,14 +300,7 @@ def _gap(ours: Estimate, paper: Estimate | None) -> Estimate | None:
     return stats.welch_difference(ours, paper)
 
 
-def _gap_text(gap: Estimate | None, scale: Scale) -> str:
-    if gap is None:
-        return NONE
-    bounds = "" if gap.low is None or gap.high is None else f" ({scale.between(gap.low, gap.high, signed=True)})"
-    return scale.number(gap.mean, signed=True) + bounds
-
-
-def _clock(one: Shown, task: TaskSummary, *, prepared: bool) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+def _clock(one: Shown, task: TaskSummary, *, prepared: bool) -> Contents:
     found = readings.read(task, axis="seconds", prepared=prepared)
     if not found:
         return (), ("No step times are stored, so nothing is said by the second.",)

@@ -102,6 +102,22 @@ class Job:
         network = self.network(purpose)
         return Trainer(network, self.optimizer, self.complete(arm), self.num_groups, metric, augment, work or Work())
 
+    def train_beforehand(self, arm: Arm, epochs: int, *, purpose: str, turn: int = 0, turns: int = 1) -> Trainer:
+        """Train another network, whose work counts as preparation, and give its trainer.
+
+        Args:
+            arm: What is changed of classical training.
+            epochs: How long, in epochs.
+            purpose: What the initial weights are for; see :meth:`network`.
+            turn: Which of the method's trainings this is, from 0, for the progress.
+            turns: How many it has, all as long.
+        """
+        trainer = self.trainer(arm, work=self.preparation, purpose=purpose)
+        for epoch in range(epochs):
+            trainer.train_epoch()
+            self.progress("preparing", turn * epochs + epoch + 1, turns * epochs)
+        return trainer
+
     def complete(self, arm: Arm) -> Arm:
         """Give an arm what it lacks for training: the task's examples and loss, what fills batches, a selector's factors.
 

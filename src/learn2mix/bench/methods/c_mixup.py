@@ -16,7 +16,6 @@ from learn2mix.bench.methods.mixup import judged, nothing_between_words
 from learn2mix.bench.tasks.base import Kind, Task
 from learn2mix.bench.training import Arm, Batch, Forward, Judge, Role
 from learn2mix.checks import Range, number
-from learn2mix.transforms.mixup import check_alpha
 
 
 @add
@@ -51,7 +50,7 @@ class CMixup(Method):
             Range(0, low_open=True, high_open=True),
             fix="it is in standard deviations of the targets; 0.5 is a start",
         )
-        check_alpha(self.alpha)
+        transforms.CMixup([0.0], self.bandwidth, alpha=self.alpha)  # the transform knows what it may be
 
     def refusal(self, task: Task) -> str:
         """Refuse words, classes, and inputs that change from one time to the next besides."""

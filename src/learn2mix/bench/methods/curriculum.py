@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from learn2mix.bench.data import Examples
 from learn2mix.bench.methods.base import Job, Method, ShuffledFeed, add
-from learn2mix.bench.tasks.base import PerExample
-from learn2mix.bench.training import Arm, Role, evaluating
+from learn2mix.bench.training import Arm, Role, difficulty
 from learn2mix.checks import whole_number
 
 
@@ -59,11 +56,7 @@ class Curriculum(Method):
 
     def teacher(self, job: Job) -> nn.Module:
         """Train the first network; its work counts as the job's preparation."""
-        trainer = job.trainer(Arm(), work=job.preparation, purpose="teacher")
-        for epoch in range(self.warmup_epochs):
-            trainer.train_epoch()
-            job.progress("preparing", epoch + 1, self.warmup_epochs)
-        return trainer.network
+        return job.train_beforehand(Arm(), self.warmup_epochs, purpose="teacher").network
 
 
 def share_of_the_set(epoch: int) -> float:
@@ -74,13 +67,3 @@ def share_of_the_set(epoch: int) -> float:
     """
     # past epoch 40 it is 1 for good; the cap keeps the power from overflowing
     return min(0.5 * 1.2 ** min(epoch // 10, 4), 1.0)
-
-
-@torch.no_grad()
-def difficulty(model: nn.Module, examples: Examples, loss: PerExample, chunk: int = 2000) -> Tensor:
-    """Score examples, in their own order, by their loss: (n,) float64.
-
-    Double precision keeps the easiest apart, whose probabilities are within 1e-7 of 1.
-    """
-    with evaluating(model):
-        return torch.cat([loss(model(part.x).double(), part.y) for part in examples.chunks(chunk)])

@@ -12,9 +12,7 @@ from torch import Tensor
 
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
-from learn2mix.bench.methods.curriculum import difficulty
-from learn2mix.bench.training import Arm, Batch, Role
-from learn2mix.checks import Range, number
+from learn2mix.bench.training import Arm, Batch, Role, difficulty
 from learn2mix.policies.base import Floats
 from learn2mix.policies.doremi import excess
 
@@ -45,8 +43,7 @@ class Doremi(Method):
     smoothing: float = 1e-3
 
     def __post_init__(self) -> None:
-        number("step_size", self.step_size, Range(0, low_open=True, high_open=True), fix="1 is its authors'")
-        number("smoothing", self.smoothing, Range(0, 1, low_open=True), fix="1e-3 is its authors'")
+        policies.Doremi(self.step_size, self.smoothing)  # the policy knows what they may be
 
     def prepare(self, job: Job) -> Arm:
         """Train the reference and the proxy; keep the average of the proxy's weights."""
@@ -57,10 +54,7 @@ class Doremi(Method):
         proxy = ProxyWeights(policies.Doremi(self.step_size, self.smoothing), reference_losses(job), job.num_groups)
         # without a selector, whose factors would go into the excess before it is clipped
         arm = Arm(feed=MixerFeed(replace(job, selector=None), policies.Static("balanced")), combine=proxy.combine)
-        trainer = job.trainer(arm, work=job.preparation, purpose="proxy")
-        for epoch in range(job.epochs):
-            trainer.train_epoch()
-            job.progress("preparing", job.epochs + epoch + 1, 2 * job.epochs)
+        job.train_beforehand(arm, job.epochs, purpose="proxy", turn=1, turns=2)
         return proxy.state.average
 
     def rehearsal(self) -> Method:
@@ -78,12 +72,9 @@ class _Rehearsal(Doremi):
 
 def reference_losses(job: Job) -> Tensor:
     """Train a network classically for the budget and give its loss on every training example, (n,) float64."""
-    trainer = job.trainer(Arm(), work=job.preparation, purpose="reference")
-    for epoch in range(job.epochs):
-        trainer.train_epoch()
-        job.progress("preparing", epoch + 1, 2 * job.epochs)
-    with job.preparation.counting(trainer.network):
-        return difficulty(trainer.network, job.train, job.task.loss, job.chunk)
+    network = job.train_beforehand(Arm(), job.epochs, purpose="reference", turns=2).network
+    with job.preparation.counting(network):
+        return difficulty(network, job.train, job.task.loss, job.chunk)
 
 
 class ProxyWeights:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from learn2mix import policies
-from learn2mix.bench.data import Examples, profiles
+from learn2mix.bench.data import Examples
+from learn2mix.bench.data.splits import hold_out
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
 from learn2mix.bench.training import Arm, Batch, DivergedError, Role, evaluate
 from learn2mix.checks import whole_number
@@ -55,7 +56,7 @@ class DynamicLoading(Method):
 
     def prepare(self, job: Job) -> Arm:
         """Hold the validation examples out and measure what is to be reached on them."""
-        rest, held = profiles.hold_out(job.train, _HELD_OUT, job.num_groups, job.seed_for("hold-out"))
+        rest, held = hold_out(job.train, _HELD_OUT, job.num_groups, job.seed_for("hold-out"))
         policy = policies.DynamicLoading(
             self.references(job, rest, held), clip=not self.released, smoothing=1e-4 if self.released else 0.0
         )
@@ -65,10 +66,7 @@ class DynamicLoading(Method):
 
     def references(self, job: Job, rest: Examples, held: Examples) -> list[float]:
         """Train a network classically for the budget; give its validation losses, (k,)."""
-        trainer = job.trainer(Arm(train=rest), work=job.preparation, purpose="reference")
-        for epoch in range(job.epochs):
-            trainer.train_epoch()
-            job.progress("preparing", epoch + 1, job.epochs)
+        trainer = job.train_beforehand(Arm(train=rest), job.epochs, purpose="reference")
         with job.preparation.counting(trainer.network):
             losses: list[float] = group_losses(trainer.model, held, job).tolist()
         return losses

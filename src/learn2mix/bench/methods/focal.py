@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -12,8 +11,7 @@ import torch
 from learn2mix.bench.methods.base import Job, Method, Shares, add
 from learn2mix.bench.tasks.base import Kind
 from learn2mix.bench.training import Arm, Role
-from learn2mix.checks import Range, number
-from learn2mix.losses import focal_loss, inverse_frequency_weights
+from learn2mix.losses import FocalLoss, inverse_frequency_weights
 
 
 @add
@@ -38,10 +36,9 @@ class Focal(Method):
     focusing: float = 2.0
 
     def __post_init__(self) -> None:
-        number("focusing", self.focusing, Range(0, high_open=True), fix="2 is usual")
+        FocalLoss(focusing=self.focusing)  # the loss knows what it may be
 
     def prepare(self, job: Job) -> Arm:
         """Weight the classes by the training set's counts."""
-        weight = inverse_frequency_weights(torch.bincount(job.train.y)).to(job.device)
-        loss = partial(focal_loss, weight=weight, focusing=self.focusing, reduction="none")
-        return Arm(loss=loss)
+        weight = inverse_frequency_weights(torch.bincount(job.train.y))
+        return Arm(loss=FocalLoss(weight, focusing=self.focusing, reduction="none").to(job.device))

@@ -9,7 +9,6 @@ from typing import ClassVar
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
 from learn2mix.bench.training import Arm, Role
-from learn2mix.checks import Range, number
 
 
 @add
@@ -33,7 +32,7 @@ class GroupDROSampling(Method):
     step_size: float = 0.01
 
     def __post_init__(self) -> None:
-        number("step_size", self.step_size, Range(0, low_open=True, high_open=True), fix="0.01 is its authors'")
+        policies.GroupDRO(self.step_size)  # the policy knows what it may be
 
     def prepare(self, job: Job) -> Arm:
         """Make the mixer and start from equal shares."""

@@ -13,7 +13,6 @@ from learn2mix.bench.data.pixels import unit_range
 from learn2mix.bench.methods.base import Job, Method, add
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import Arm, Batch, Forward, Judge, Role
-from learn2mix.transforms.mixup import check_alpha
 
 
 @add
@@ -40,7 +39,7 @@ class Mixup(Method):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        check_alpha(self.alpha)
+        transforms.Mixup(self.alpha)  # the transform knows what it may be
 
     def refusal(self, task: Task) -> str:
         """Refuse words besides."""

@@ -9,7 +9,6 @@ from typing import ClassVar
 from learn2mix import policies
 from learn2mix.bench.methods.base import Job, Method, MixerFeed, add
 from learn2mix.bench.training import Arm, Role
-from learn2mix.checks import Range, number
 
 
 @add
@@ -35,7 +34,7 @@ class OnlineDataMixing(Method):
     smoothing: float = 0.9
 
     def __post_init__(self) -> None:
-        number("smoothing", self.smoothing, Range(0, 1, high_open=True), fix="0.9 is its authors'")
+        policies.OnlineDataMixing(smoothing=self.smoothing)  # the policy knows what it may be
         if not isinstance(self.released, bool):
             raise TypeError(f"released was {self.released!r}; it must be True or False")
 

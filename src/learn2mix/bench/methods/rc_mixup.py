@@ -10,9 +10,8 @@ from torch import nn
 from learn2mix import transforms
 from learn2mix.bench.methods.base import Job, Method, add, shuffled
 from learn2mix.bench.methods.c_mixup import CMixup, in_units_of, with_partners
-from learn2mix.bench.methods.curriculum import difficulty
 from learn2mix.bench.tasks.base import squared_error
-from learn2mix.bench.training import Arm, Role
+from learn2mix.bench.training import Arm, Role, difficulty
 from learn2mix.checks import Range, number
 
 
@@ -45,7 +44,7 @@ class RCMixup(CMixup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        number("rate", self.rate, Range(0, 1, high_open=True), fix="0 is c-mixup")
+        transforms.RCMixup([0.0], self.bandwidth, rate=self.rate, warm_up=0)  # the transform knows what it may be
         number("warm_up", self.warm_up, Range(0, 1), fix="it is a part of the budget; 1 is c-mixup")
 
     def prepare(self, job: Job) -> Arm:

@@ -35,12 +35,13 @@ class Yoked(MixingRate):
         """Train the other run and keep its path."""
         other = replace(job, seed=seeds.derive(job.task.name, job.seed, "yoked"))
         feed = MixerFeed(other, self.policy(job.task))
-        trainer = other.trainer(Arm(feed=feed), work=job.preparation)
-        path = [feed.mixer.proportions]
-        for epoch in range(1, job.epochs):
-            trainer.train_epoch()
+        path: list[Floats] = []
+
+        def note(*epoch: Any) -> None:
             path.append(feed.mixer.proportions)
-            job.progress("preparing", epoch, job.epochs - 1)
+
+        other.train_beforehand(Arm(feed=feed, start_epoch=note), job.epochs - 1, purpose="weights")
+        note()  # where the last epoch left it
         return Arm(feed=MixerFeed(job, Replay(tuple(path))))
 
     def rehearsal(self) -> Method:

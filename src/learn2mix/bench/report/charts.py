@@ -9,41 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learn2mix.bench.analysis import stats
-from learn2mix.bench.analysis.figures import AXES, Arm, Column, Summary, TaskSummary, finite
-from learn2mix.bench.analysis.quantities import PRIMARY, Quantity, curve
-from learn2mix.bench.analysis.ranking import Standing, method_names
+from learn2mix.bench.analysis.figures import AXES, Arm, Summary, TaskSummary, finite
+from learn2mix.bench.analysis.palette import Style, swatches
+from learn2mix.bench.analysis.quantities import Array, Quantity
+from learn2mix.bench.analysis.ranking import Standing
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
-from learn2mix.bench.analysis.wording import capital, scale_of
-from learn2mix.bench.report.tables import quantity_scale
+from learn2mix.bench.analysis.wording import axis_title, capital, quantity_scale, scale_of
 
-# Colours that stay apart for colour-blind readers (after Okabe and Ito, then Tol), on a light and on a dark ground, so
-# that a method looks the same in every chart. A method that is not named here takes one of the spare ones, dashed.
-_COLOURS = {
-    "classical": ("#4d4d4d", "#c3c9d1"),
-    "learn2mix": ("#0072b2", "#4aa8e8"),
-    "natural": ("#56b4e9", "#9bdcff"),
-    "balanced": ("#009e73", "#2cc79b"),
-    "focal": ("#e69f00", "#f0b63c"),
-    "smote": ("#cc79a7", "#e79fc8"),
-    "importance": ("#d55e00", "#ff8b3d"),
-    "curriculum": ("#8c7a1f", "#cdb94f"),
-}
-_SPARE = (
-    ("#332288", "#9d8cff"),
-    ("#882255", "#dc6ba3"),
-    ("#44aa99", "#6ad4c2"),
-    ("#117733", "#58b873"),
-    ("#661100", "#d9826f"),
-    ("#6699cc", "#8fb9e6"),
-)
-_DASHES = ("solid", "dash", "dot", "dashdot")
 _POINTS = 160
 _PATH_NUMBERS, _PATH_POINTS = 500, 40
 _DIGITS, _HALF_DIGITS = 5, 3
-
-Style = Mapping[str, Any]
-Rows = NDArray[np.intp]
 
 
 def chart_data(summary: Summary, rankings: Mapping[str, Sequence[Standing]]) -> dict[str, Any]:
@@ -59,7 +35,7 @@ def chart_data(summary: Summary, rankings: Mapping[str, Sequence[Standing]]) -> 
         ``tasks`` (each with ``metric``, ``quantities``, ``groups``, ``arms``, ``tracks``, ``target``) and ``rankings``.
         Names are made safe for the marked-up text of the charts.
     """
-    styles = swatches(summary)
+    styles = swatches(summary.tasks)
     data = {
         "tasks": [_task(task, styles) for task in summary.tasks],
         "rankings": {
@@ -80,25 +56,7 @@ def plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def swatches(summary: Summary) -> dict[str, Style]:
-    """Give each name its method's ``colors`` (on light, on dark) and a ``dash``.
-
-    Several names of one method differ by dashes, and so do colours used again.
-    """
-    methods = method_names(summary.tasks)
-    unknown = sorted({method for method in methods.values() if method not in _COLOURS})
-    colours = {**_COLOURS, **{method: _SPARE[i % len(_SPARE)] for i, method in enumerate(unknown)}}
-    used: dict[tuple[str, str], int] = {}
-    styles: dict[str, Style] = {}
-    for name, method in methods.items():
-        colour = colours[method]
-        dash = used.get(colour, 1 if method in unknown else 0)
-        styles[name] = {"colors": list(colour), "dash": _DASHES[dash % len(_DASHES)]}
-        used[colour] = dash + 1
-    return styles
-
-
-def thin(rows: int, points: int = _POINTS) -> Rows:
+def thin(rows: int, points: int = _POINTS) -> NDArray[np.intp]:
     """Choose rows to draw: all if there are few, else half of them evenly and half ever denser towards the start.
 
     Both ends are kept. Most happens early, and a curve against a logarithmic scale shows it.
@@ -130,12 +88,8 @@ def _task(task: TaskSummary, styles: Mapping[str, Style]) -> dict[str, Any]:
 
 
 def _quantity(task: TaskSummary, quantity: Quantity) -> dict[str, Any]:
-    scale = quantity_scale(task, quantity)
-    of_metric = quantity.in_metric and quantity != PRIMARY
-    label = f"{capital(scale_of(task).noun)}, {quantity.label}" if of_metric else capital(scale.noun)
-    if quantity.name == "train_metric":
-        label = f"{capital(quantity.label)}: {scale_of(task).noun.split(' ', 1)[-1]}"
-    return {"name": quantity.name, "label": label, "percent": bool(scale.unit)}
+    percent = bool(quantity_scale(task, quantity).unit)
+    return {"name": quantity.name, "label": axis_title(task, quantity), "percent": percent}
 
 
 class _Tracks:
@@ -144,7 +98,7 @@ class _Tracks:
     def __init__(self) -> None:
         self.found: list[list[float]] = []
 
-    def add(self, values: Column) -> int:
+    def add(self, values: Array) -> int:
         """Keep a line and return its place."""
         numbers = [int(v) if float(v).is_integer() else float(f"{v:.9g}") for v in values.tolist()]
         if numbers not in self.found:
@@ -161,13 +115,13 @@ def _arm(arm: Arm, task: TaskSummary, style: Style, tracks: _Tracks) -> dict[str
         "n": len(arm.runs),
         "progress": {axis: _progress(arm, axis, rows, tracks) for axis in AXES},
         "preparation": {axis: float(np.mean(arm.preparation(axis))) for axis in AXES},
-        "curves": {quantity.name: _curve(arm, quantity, rows) for quantity in task.quantities},
+        "curves": _curves(arm, task.quantities, rows),
         "proportions": _path(arm, tracks),
         "group_metric": _spread(arm.stack("group_metric")[:, -1]),
     }
 
 
-def _progress(arm: Arm, axis: str, rows: Rows, tracks: _Tracks) -> list[float] | None:
+def _progress(arm: Arm, axis: str, rows: NDArray[np.intp], tracks: _Tracks) -> list[float] | None:
     """Give the place of a line of progress and what it is multiplied by; None where it was not measured."""
     if axis == "seconds":
         steps = arm.step_seconds
@@ -176,19 +130,19 @@ def _progress(arm: Arm, axis: str, rows: Rows, tracks: _Tracks) -> list[float] |
     return None if at is None else [tracks.add(at.mean(axis=0)[rows]), 1]
 
 
-def _curve(arm: Arm, quantity: Quantity, rows: Rows) -> dict[str, Any]:
-    curves = [curve(run, quantity, rows) for run in arm.runs.values()]
-    return _spread(np.stack([values for values in curves if values is not None]))
+def _curves(arm: Arm, quantities: Sequence[Quantity], rows: NDArray[np.intp]) -> dict[str, dict[str, Any]]:
+    found = {quantity.name: arm.values(quantity, rows) for quantity in quantities}
+    return {name: _spread(values) for name, values in found.items() if values is not None}
 
 
-def _spread(values: Column) -> dict[str, Any]:
+def _spread(values: Array) -> dict[str, Any]:
     """Give the means of columns and the half-widths of their intervals, None for one seed."""
     mean = values.mean(axis=0)
     half = _rounded(stats.half_widths(values), _HALF_DIGITS) if len(values) > 1 else None
     return {"mean": _rounded(mean, _DIGITS), "half": half}
 
 
-def _rounded(values: Column, digits: int) -> list[float]:
+def _rounded(values: Array, digits: int) -> list[float]:
     """Round to significant digits, the two ends left as they are."""
     numbers = [float(f"{value:.{digits}g}") for value in values.tolist()]
     return [float(values[0]), *numbers[1:-1], float(values[-1])] if len(numbers) > 1 else [float(v) for v in values]

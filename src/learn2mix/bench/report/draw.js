@@ -83,7 +83,7 @@ const charts = (() => {
     const shown = task.arms.filter((arm, i) => chosen.arms.has(i) && arm.progress[chosen.unit]);
     const parts = shown.map((arm) => ({ arm, x: progress(task, arm, chosen), curve: arm.curves[chosen.quantity] }));
     const until = Math.max(...parts.map((part) => part.x[part.x.length - 1]), 0);
-    const levels = chosen.quantity !== "final" || !parts.length ? [] : [
+    const levels = chosen.quantity !== task.quantities[0].name || !parts.length ? [] : [
       level("constant prediction", task.constant, until, "dash"),
       ...(task.target ? [level("target", task.target.level, until, "dot")] : []),
     ];

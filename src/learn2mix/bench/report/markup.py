@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
 
+from learn2mix.bench.analysis.palette import Style
 from learn2mix.bench.analysis.wording import Column
 from learn2mix.bench.report.tables import Table
 
@@ -96,7 +96,7 @@ def checkbox(name: str, label: str, *, checked: bool = False) -> str:
     return f'<label><input type="checkbox" id="{escape(name)}"{state} autocomplete="off"> {escape(label)}</label>'
 
 
-def legend(name: str, text: str, styles: Mapping[str, Mapping[str, Any]], chosen: Iterable[str]) -> str:
+def legend(name: str, text: str, styles: Mapping[str, Style], chosen: Iterable[str]) -> str:
     """Return a legend whose entries can be switched on and off.
 
     Args:

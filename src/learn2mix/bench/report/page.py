@@ -15,14 +15,15 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from learn2mix.bench.analysis.figures import Summary, TaskSummary
+from learn2mix.bench.analysis.palette import Style, swatches
 from learn2mix.bench.analysis.ranking import Standing, opponents, rank
-from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, summarise
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, WORSE_THAN_CONSTANT, summarise
 from learn2mix.bench.analysis.wording import Block, capital, headline, scale_of
+from learn2mix.bench.files import write_whole
 from learn2mix.bench.record import Run
 from learn2mix.bench.report import markup, origins
-from learn2mix.bench.report.charts import chart_data, swatches
+from learn2mix.bench.report.charts import chart_data
 from learn2mix.bench.report.tables import Table, final_table, overview, reading_tables, spending_table, standing_table
-from learn2mix.bench.store import write_whole
 
 _AXES = (
     ("epochs", "epochs"),
@@ -35,8 +36,6 @@ _CHOSEN_GROUPS = 3
 _CURVES = 14  # more than these cannot be told apart
 _BANDS = 8  # more of them at once hide one another, until they are asked for
 
-Styles = Mapping[str, Mapping[str, Any]]
-
 
 def write_report(
     runs: Iterable[Run],
@@ -44,7 +43,6 @@ def write_report(
     *,
     timing: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     title: str | None = None,
-    target: float | None = None,
     failures: Mapping[str, str] | None = None,
     front: Sequence[Block] = (),
 ) -> Summary:
@@ -55,8 +53,6 @@ def write_report(
         path: Where the page goes; its folder is made, a page that is there is replaced.
         timing: Step times, as the clock writes them, of one task or several; without them the page has no seconds.
         title: The page's title; None names the tasks.
-        target: The level for times to target, in the unit of the primary metric; None derives one, see
-            :func:`summarise`.
         failures: Runs that failed, by name, with the reason; the page lists them.
         front: Tables to begin with, such as those of an exhibit.
 
@@ -66,7 +62,7 @@ def write_report(
     Raises:
         ValueError: There is no run, or runs do not go together; see :func:`summarise`.
     """
-    summary = summarise(runs, timing=timing, target=target)
+    summary = summarise(runs, timing=timing)
     write_whole(Path(path), page(summary, title=title, failures=failures, front=front).encode())
     return summary
 
@@ -88,7 +84,7 @@ def page(
     # Inside a script element only these could end it or start a comment; JSON allows them as escapes.
     data = data.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
     scripts = [get_plotlyjs().replace("\r\n", "\n"), _asset("draw.js"), _asset("report.js")]
-    styles = swatches(summary)
+    styles = swatches(summary.tasks)
     tasks = [_task(i, task, {arm.name: styles[arm.name] for arm in task.arms}) for i, task in enumerate(summary.tasks)]
     across = _overview(summary) if several else ""
     ranking = _ranking(rankings)
@@ -157,9 +153,7 @@ def _failures(failures: Mapping[str, str]) -> str:
 
 def _overview(summary: Summary) -> str:
     links = [f"#task-{i}" for i in range(len(summary.tasks))]
-    notes = markup.bullets(
-        f"{task.title}: {note}" for task in summary.tasks for note in task.notes if "constant" in note
-    )
+    notes = markup.bullets(f"{task.title}: {WORSE_THAN_CONSTANT}" for task in summary.tasks if task.worse_than_constant)
     return f"<section><h2>All tasks</h2>{markup.table(overview(summary, links))}{notes}</section>"
 
 
@@ -179,7 +173,7 @@ def _ranking(rankings: Mapping[str, Sequence[Standing]]) -> str:
     )
 
 
-def _task(number: int, task: TaskSummary, styles: Styles) -> str:
+def _task(number: int, task: TaskSummary, styles: Mapping[str, Style]) -> str:
     quantities = [(quantity.name, quantity.label) for quantity in task.quantities]
     finals = {quantity.name: markup.table(final_table(task, quantity)) for quantity in task.quantities}
     content = [
@@ -214,7 +208,7 @@ def _facts(task: TaskSummary) -> str:
     return f"{', '.join(parts)}; a constant prediction scores {scale.number(task.constant)}{scale.unit}"
 
 
-def _curves(number: int, task: TaskSummary, styles: Styles) -> str:
+def _curves(number: int, task: TaskSummary, styles: Mapping[str, Style]) -> str:
     untimed = [] if any(arm.step_seconds is not None for arm in task.arms) else ["seconds"]
     choices = markup.radios(f"axis-{number}", "Progress in", _AXES, untimed)
     choices += markup.checkbox(f"prepared-{number}", "with preparation")
@@ -277,7 +271,7 @@ def _make_up(number: int, task: TaskSummary) -> str:
     )
 
 
-def _by_group(number: int, task: TaskSummary, styles: Styles) -> str:
+def _by_group(number: int, task: TaskSummary, styles: Mapping[str, Style]) -> str:
     chosen = [arm.name for arm in task.arms if arm.method in (REFERENCE, FOCUS)] or [arm.name for arm in task.arms]
     caption = (
         "At the end of the budget, mean over seeds with 95 % interval; the largest group of the training set first"

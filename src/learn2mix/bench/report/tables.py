@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from learn2mix.bench.analysis.figures import Row, Summary, TaskSummary
 from learn2mix.bench.analysis.quantities import PRIMARY, Quantity
 from learn2mix.bench.analysis.ranking import Standing, method_names
-from learn2mix.bench.analysis.readings import FRACTIONS, Reading, read, spent
+from learn2mix.bench.analysis.readings import FRACTIONS, Milestones, read, spent
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import REFERENCE, verdict
 from learn2mix.bench.analysis.wording import (
@@ -19,8 +19,8 @@ from learn2mix.bench.analysis.wording import (
     capital,
     cost_table,
     count,
-    decimals_for,
     interval,
+    quantity_scale,
     results_table,
     scale_of,
     signed,
@@ -111,22 +111,11 @@ def _with_poor_note(caption: str, columns: Sequence[Column]) -> str:
     return f"{caption} {_POOR_NOTE}" if marked else caption
 
 
-def quantity_scale(task: TaskSummary, quantity: Quantity) -> Scale:
-    """Choose how to write a quantity: as the metric, or to four digits of the largest value."""
-    scale = scale_of(task)
-    if quantity == PRIMARY:
-        return scale
-    if quantity.in_metric:
-        return replace(scale, noun=quantity.label)
-    means = [found.mean for row in task.rows if (found := row.estimate(quantity)) is not None]
-    return Scale(quantity.label, 1, decimals_for(means), "", "")
-
-
 def final_table(task: TaskSummary, quantity: Quantity) -> Table:
     """Lay out a quantity at the end, a row a method; for the primary metric what the command line prints."""
     scale, rows = quantity_scale(task, quantity), task.rows
     title = with_unit(capital(scale.noun), scale.unit.strip())
-    if quantity == PRIMARY:
+    if quantity is PRIMARY:
         caption = f"Mean over seeds ± half the 95 % interval, after {task.budget}. Lower is better."
         columns = [
             replace(column, cells=tuple(_beside_constant(row.final, scale, row.constant) for row in rows))
@@ -136,7 +125,7 @@ def final_table(task: TaskSummary, quantity: Quantity) -> Table:
         ]
         foot = {"Method": CONSTANT, title: scale.number(task.constant)}
         return Table(title, columns, _with_poor_note(caption, columns), tuple(row.verdict for row in rows), foot)
-    estimates = [row.estimate(quantity) for row in rows]
+    estimates = [row.estimates.get(quantity) for row in rows]
     columns = [
         Column("Method", tuple(row.name for row in rows), numeric=False),
         Column("n", tuple(str(row.n) for row in rows)),
@@ -144,7 +133,7 @@ def final_table(task: TaskSummary, quantity: Quantity) -> Table:
     ]
     caption = f"{quantity.explanation} Mean over seeds ± half the 95 % interval, after {task.budget}."
     if quantity.compared:
-        differences = [row.difference_in(quantity) for row in rows]
+        differences = [row.differences.get(quantity) for row in rows]
         own = ["reference" if row.verdict == "reference" else "" for row in rows]
         judged = [mark or verdict(found) or NONE for mark, found in zip(own, differences, strict=True)]
         columns += [
@@ -174,7 +163,7 @@ def reading_tables(task: TaskSummary) -> list[tuple[str, str, Table]]:
     return tables
 
 
-def _reading_table(task: TaskSummary, readings: Sequence[Reading], axis: str, prepared: bool) -> Table:
+def _reading_table(task: TaskSummary, readings: Sequence[Milestones], axis: str, prepared: bool) -> Table:
     scale = scale_of(task)
     title = with_unit(capital(scale.noun), scale.unit.strip())
     names = _marks(task, axis, prepared)
@@ -203,7 +192,7 @@ def _marks(task: TaskSummary, axis: str, prepared: bool) -> list[str]:
     return [f"{share}: {f'{mark:,.4g} s' if axis == 'seconds' else f'epoch {mark:,.4g}'}" for share, mark in parts]
 
 
-def _reading_cell(reading: Reading, i: int, scale: Scale, constant: float) -> str:
+def _reading_cell(reading: Milestones, i: int, scale: Scale, constant: float) -> str:
     found = reading.at[i]
     if found is not None:
         return _beside_constant(found, scale, constant)

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learn2mix import registry
-from learn2mix.bench.data import Data, Progress, quiet
+from learn2mix.bench import seeds
+from learn2mix.bench.data import Data, Examples, Progress, quiet
 from learn2mix.bench.data.profiles import Profile
+from learn2mix.bench.data.splits import cut, hold_out, standardise
+
+_VALIDATION = 0.1  # the part of the training set that tuning validates on
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
 """Takes outputs (n, ...) and targets (n, ...), returns one number an example, (n,)."""
@@ -146,6 +150,36 @@ class Task:
             "optimizer": getattr(self.optimizer, "__name__", repr(self.optimizer)),
             "profile": repr(self.profile),
         }
+
+    def split(self, data: Data, seed: int, evaluate_on: str = "test") -> tuple[Examples, Examples]:
+        """Give the training set and the set to evaluate on, as they are for every method with this seed.
+
+        In this order: where the data have no test set, a part of each group is drawn for it; for tuning, a tenth of each
+        group of what is left is held out and takes the test set's place; then the training set is cut to the profile;
+        then, where the task asks for it, every input column is standardised by what is left of the training set.
+
+        Args:
+            data: The task's data.
+            seed: The run's seed.
+            evaluate_on: ``"test"``, or ``"validation"`` for tuning.
+
+        Raises:
+            ValueError: A group is too small for its part of a split, or the profile does not fit the groups.
+        """
+        train, test, num_groups = data.train, data.test, len(data.group_names)
+
+        def seed_for(purpose: str) -> int:
+            return seeds.derive(self.name, seed, purpose)
+
+        if test is None:
+            train, test = hold_out(train, self.test_fraction, num_groups, seed_for("split"))
+        if evaluate_on == "validation":
+            train, test = hold_out(train, _VALIDATION, num_groups, seed_for("validation"))
+        if self.profile is not None:
+            train = train.take(cut(train.groups, self.profile(train.group_sizes(num_groups)), seed_for("cut")))
+        if self.standardise:
+            train, test = standardise(train, train), standardise(test, train)
+        return train, test
 
 
 def add(task: Task) -> Task:

@@ -9,7 +9,7 @@ import numpy as np
 
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.data.profiles import Step
-from learn2mix.bench.data.tables import columns, read_table, regression
+from learn2mix.bench.data.tables import columns, read_table
 from learn2mix.bench.models import mlp
 from learn2mix.bench.tasks.base import MSE, Task, add, squared_error
 
@@ -30,7 +30,7 @@ def load(data_dir: str | os.PathLike[str] | None = None, progress: Progress = qu
         target = target / _DOLLARS
     keep = ~np.isnan(values).any(axis=1) & (table[_GROUP] != "ISLAND")
     names, groups = np.unique(table[_GROUP][keep], return_inverse=True)
-    return regression(values[keep], target[keep], groups, names.tolist())
+    return Data.regression(values[keep], target[keep], groups, names.tolist())
 
 
 # Groups in order: <1H OCEAN, INLAND, NEAR BAY, NEAR OCEAN. The split is stratified, so N is 3594 where the paper's, of an

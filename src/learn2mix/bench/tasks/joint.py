@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from learn2mix.bench.data import Data, Progress, quiet
-from learn2mix.bench.data.tables import standardised
+from learn2mix.bench.data.splits import standardise
 from learn2mix.bench.tasks.base import Task, add
 from learn2mix.bench.tasks.california_housing import CALIFORNIA_HOUSING
 from learn2mix.bench.tasks.wine_quality import WINE_QUALITY
@@ -18,7 +18,8 @@ from learn2mix.bench.tasks.wine_quality import WINE_QUALITY
 
 def _load(task: Task, data_dir: str | os.PathLike[str] | None = None, progress: Progress = quiet) -> Data:
     """Load a task's data with every column standardised over all rows."""
-    return standardised(task.load(data_dir, progress))
+    data = task.load(data_dir, progress)
+    return replace(data, train=standardise(data.train, data.train), digest=None)
 
 
 def _joint(task: Task) -> Task:

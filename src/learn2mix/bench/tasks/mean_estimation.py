@@ -9,7 +9,6 @@ import numpy as np
 
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.data.profiles import Given
-from learn2mix.bench.data.tables import regression
 from learn2mix.bench.models import mlp
 from learn2mix.bench.tasks.base import MSE, Task, add, squared_error
 
@@ -39,7 +38,7 @@ def draw(seed: int) -> Data:
         wide[:, None] + 20 * generator.random((_ROWS, _DRAWS)) - 10,
     ]
     means = np.concatenate([*low, wide])
-    return regression(np.concatenate(draws), means, np.repeat(np.arange(4), _ROWS), _DISTRIBUTIONS)
+    return Data.regression(np.concatenate(draws), means, np.repeat(np.arange(4), _ROWS), _DISTRIBUTIONS)
 
 
 MEAN_ESTIMATION = add(

@@ -9,7 +9,7 @@ import numpy as np
 
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.data.profiles import Step
-from learn2mix.bench.data.tables import columns, read_table, regression
+from learn2mix.bench.data.tables import columns, read_table
 from learn2mix.bench.models import mlp
 from learn2mix.bench.tasks.base import MSE, Task, add, squared_error
 
@@ -24,7 +24,7 @@ def load(data_dir: str | os.PathLike[str] | None = None, progress: Progress = qu
         for colour in ("red", "white")
     }
     features = [name for name in tables["red"] if name != _TARGET]
-    return regression(
+    return Data.regression(
         np.concatenate([columns(table, features) for table in tables.values()]),
         np.concatenate([columns(table, [_TARGET])[:, 0] for table in tables.values()]),
         np.concatenate([np.full(len(table[_TARGET]), group) for group, table in enumerate(tables.values())]),
