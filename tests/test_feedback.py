@@ -305,6 +305,72 @@ def test_results_are_copies():
     assert mixer.group_names == [0, 1]
 
 
+# --- What a loop may have got wrong -----------------------------------------------------------------------------------
+
+
+def warnings_of(policy, epochs, groups_of, *, step=True, **options):
+    """Train some epochs on LABELS, in batches of 4, and give what was warned of."""
+    mixer = Mixer(LABELS, 4, policy=policy, **options)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for _ in range(epochs):
+            for batch in mixer.batch_sampler:
+                mixer.observe(torch.arange(1.0, 5.0), groups_of(batch), indices=batch)
+            if step:
+                mixer.step()
+    return [str(warning.message) for warning in found]
+
+
+def own(batch):
+    return [LABELS[i] for i in batch]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+def test_groups_of_other_examples_are_warned_of_once_from_the_second_epoch_on(epochs):
+    """Each batch holds two of either group; under a set's labels in another order three would be taken for group 0."""
+    found = warnings_of(policies.Learn2Mix(mixing_rate=0.0), epochs, lambda batch: [0, 0, 0, 1])
+    assert len(found) == (epochs > 1)
+    for message in found:
+        assert message.startswith("4 examples of group 0 were drawn, and 6 losses observed as its, of as many in all")
+
+
+def test_nothing_is_said_where_groups_are_right_or_an_epoch_was_not_observed_whole():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not warnings_of(policies.Learn2Mix(), 3, own)
+        mixer = Mixer(LABELS, 4, policy=policies.Learn2Mix())
+        for _ in range(3):  # a part of a batch
+            next(iter(mixer.batch_sampler))
+            mixer.observe(torch.ones(3), [1, 1, 1])
+            mixer.step()
+        batch = next(iter(mixer.batch_sampler))
+        mixer.observe(torch.ones(4), own(batch))
+        state = mixer.state_dict()
+        for _ in range(3):
+            again = Mixer(LABELS, 4, policy=policies.Learn2Mix())
+            again.load_state_dict(state)  # of the epoch's first batch it knows the losses alone
+            for batch in again.batch_sampler:
+                again.observe(torch.ones(4), own(batch))
+            again.step()
+
+
+def test_a_forgotten_step_is_warned_of_once():
+    (message,) = warnings_of(policies.Learn2Mix(), 4, own, step=False)
+    assert message.startswith("losses of epoch 1 are observed, and step() was not called since epoch 0")
+
+
+@pytest.mark.parametrize(
+    ("policy", "options"), [(policies.Static("balanced"), {}), (policies.Learn2Mix(), {"update_every": 2})]
+)
+def test_a_step_that_nothing_waits_for_may_be_left_out(policy, options):
+    assert warnings_of(policy, 4, own, step=False, **options) == []
+
+
+def test_a_mixer_shows_its_epoch_and_proportions():
+    mixer = Mixer(["a", "b", "b", "b"], 2, policy=policies.Learn2Mix())
+    assert repr(mixer) == "<Mixer, epoch 0: {'a': 0.25, 'b': 0.75}>"
+
+
 # --- Devices ----------------------------------------------------------------------------------------------------------
 
 

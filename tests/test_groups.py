@@ -93,8 +93,8 @@ def test_a_fingerprint_tells_divisions_apart():
         ContiguousGroups({"ab": 2, "c": 1}),
         ContiguousGroups({"a": 2, "bc": 1}),
     ]
-    assert len({division.fingerprint() for division in divisions}) == len(divisions)
-    assert ListedGroups([0, 0, 1]).fingerprint() == ListedGroups(torch.tensor([0, 0, 1])).fingerprint()
+    assert len({division.fingerprint for division in divisions}) == len(divisions)
+    assert ListedGroups([0, 0, 1]).fingerprint == ListedGroups(torch.tensor([0, 0, 1])).fingerprint
 
 
 def test_what_is_kept_is_small():

@@ -47,10 +47,12 @@ class Feedback:
 
     Args:
         names: The groups' names, as they are given to :meth:`read`.
+        wants_step: Whether nothing comes of losses before the epoch is ended by a step.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, *, wants_step: bool = False) -> None:
         self._names = names
+        self._wants_step = wants_step
         self._strings = bool(names) and isinstance(names[0], str)
         self._place = {name: i for i, name in enumerate(names)} if self._strings else {}
         self._sorted, self._order = (
@@ -59,9 +61,22 @@ class Feedback:
         self._settled: Tensor | None = None
         self._open: Tensor | None = None
         self._stray: Tensor | None = None
-        self._warned: set[int] = set()
+        self._warned: set[int | str] = set()
+        self._since: int | None = None  # the epoch of the first losses since the last update
+        self._strange = 0  # epochs running that were heard of under other groups than were drawn
         self.known: Floats = np.full(len(names), np.nan)
         """Last known loss of each group, (k,); NaN before any."""
+
+    def begin(self, epoch: int) -> None:
+        """Take notice of the epoch that the next losses are of; warn, once, where those of an earlier one still wait."""
+        if self._since is None:
+            self._since = epoch
+        elif self._wants_step and self._since < epoch:
+            self._warn_once(
+                "step",
+                f"losses of epoch {epoch} are observed, and step() was not called since epoch {self._since}: it alone moves "
+                "the proportions, and then by the losses of all those epochs; call it after each",
+            )
 
     def read(self, losses: Any, groups: Any, weights: Any = None) -> tuple[Tensor, Tensor, Tensor]:
         """Check one call's arguments and bring them to one form; nothing is added yet.
@@ -139,6 +154,7 @@ class Feedback:
     def load(self, sums: Floats, known: Floats) -> None:
         """Go on from saved sums, shape (3, k + 1), and last known losses, (k,)."""
         self.known = known
+        self._since = None
         self._open = None
         self._settled = torch.from_numpy(sums.copy())
 
@@ -163,10 +179,39 @@ class Feedback:
         filled = np.where(np.isnan(known), _mean(known[~np.isnan(known)]), known) if moves else None
         return Heard(filled, counts, non_finite, known)
 
+    def compare(self, sums: Floats, drawn: NDArray[np.int64] | None) -> None:
+        """Warn, once, where two epochs running were heard of whole, but under other groups than were drawn.
+
+        Args:
+            sums: Those of the epoch, over all replicas, (3, k + 1).
+            drawn: Examples of each group that the epoch drew, (k,); None where that is not known.
+        """
+        heard = sums[_COUNT, :-1]
+        if drawn is None or heard.sum() != drawn.sum():
+            return
+        if (heard == drawn).all():
+            self._strange = 0
+            return
+        self._strange += 1
+        if self._strange == 2:
+            i = int(np.abs(heard - drawn).argmax())
+            self._warn_once(
+                "groups",
+                f"{drawn[i]} examples of group {self._names[i]!r} were drawn, and {heard[i]:.0f} losses observed as its, of as "
+                "many in all, and it was like that an epoch ago; give Mixer the groups in the order of the data set's "
+                "indices, and observe each loss with the group of its own example",
+            )
+
     def forget(self, heard: Heard) -> None:
         """Start anew, but for the last known losses."""
         self.known = heard.known
+        self._since = None
         self.drop()
+
+    def _warn_once(self, about: str, message: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     def _warn(self, non_finite: Floats) -> None:
         """Name each group that had a non-finite loss, once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,8 +38,9 @@ class Groups(Protocol):
         """Give the group position of each data-set index, any shape."""
         ...
 
+    @property
     def fingerprint(self) -> str:
-        """Give a hash of the whole division: equal for equal divisions."""
+        """A hash of the whole division: equal for equal divisions."""
         ...
 
 
@@ -109,6 +111,7 @@ class ListedGroups:
         found: Ints = self._codes[indices].astype(np.int64)
         return found
 
+    @cached_property
     def fingerprint(self) -> str:
         """See :class:`Groups`."""
         digest = _hash_names("listed", self.names)
@@ -157,6 +160,7 @@ class ContiguousGroups:
         """See :class:`Groups`."""
         return np.searchsorted(self._starts, indices, side="right") - 1
 
+    @cached_property
     def fingerprint(self) -> str:
         """See :class:`Groups`."""
         digest = _hash_names("contiguous", self.names)

@@ -63,8 +63,7 @@ class Mixer:
         array([0.5, 0.5])
 
     Reference:
-        Venkatasubramanian and Tarokh, Learn2Mix (arXiv 2412.16482), Algorithm 1. Where its code draws ``int(alpha_i *
-        M)`` examples, batches here are exact: floor or ceiling, with what is owed carried over.
+        Venkatasubramanian and Tarokh (arXiv 2412.16482), Algorithm 1; batches here are exact, what is owed carries over.
     """
 
     def __init__(
@@ -91,10 +90,10 @@ class Mixer:
         self._local_size = self._replicas.share(self._batch_size)
         self._pace = Pace(update_every, look_ahead, self._replicas)
         self._policy_name = type(policy).__name__
-        self._fingerprint = ""  # of the groups; computed when it is first needed
         self._state = self._policy.init(self._groups.sizes / self._num_examples)
         self._proportions = check_state(self._state, self.num_groups, self._policy_name)
-        self._feedback = Feedback(self._groups.names)
+        reports = getattr(policy, "adaptive", True) or selector is not None
+        self._feedback = Feedback(self._groups.names, wants_step=reports and not self._pace.every)
         self.history: deque[Update] = deque(maxlen=1000)
         """The last 1000 updates, oldest first; not part of the state."""
         self._selection = select(selector, self._groups, self._batch_size, self._replicas.count, self._replicas.rank)
@@ -112,7 +111,7 @@ class Mixer:
             self._num_examples // self._batch_size,
             self._local_size,
             self._pace.look_ahead if self._pace.every else None,
-            reports=getattr(policy, "adaptive", True) or selector is not None,
+            reports=reports,
             before_pass=self._replicas.check,
         )
 
@@ -132,6 +131,9 @@ class Mixer:
             ['wiki', 'wiki', 'code']
         """
         return cls(ContiguousGroups(sizes), batch_size, **options)
+
+    def __repr__(self) -> str:
+        return f"<Mixer, epoch {self.epoch}: {brief(dict(zip(self._groups.names, self._proportions.tolist(), strict=True)))}>"
 
     @property
     def batch_sampler(self) -> Sampler[list[int]]:
@@ -217,13 +219,15 @@ class Mixer:
         loss, counted, positions = self._feedback.read(losses, groups, weights)
         chosen = self._selection.read(indices, positions)
         self._sampler.check(len(loss))
+        self._feedback.begin(self.epoch)
         if not self._sampler.open:
             self._feedback.drop_open()  # what a pass that was broken off left behind
         factors = self._selection.hear(loss, counted, chosen, epoch=self.epoch, place=self._sampler.place)
         rows = self._feedback.rows(loss, counted, factors)
         done = 0
         while done < len(loss):
-            stop = min(len(loss), done + self._until_update())
+            left = self._pace.left
+            stop = len(loss) if left is None else min(len(loss), done + left * self._local_size - self._sampler.open)
             self._hear(rows[:, done:stop], positions[done:stop])
             done = stop
 
@@ -235,9 +239,9 @@ class Mixer:
         """
         count = whole_number("num_batches", num_batches)
         if self._sampler.open:
+            seen = self._sampler.open
             raise ValueError(
-                f"skip({count}) was called with {self._sampler.open} examples of a batch observed; observe the rest of that "
-                "batch first"
+                f"skip({count}) was called with {seen} examples of a batch observed; observe the rest of it first"
             )
         place = self._sampler.place
         self._sampler.consume(count * self._local_size)
@@ -277,9 +281,10 @@ class Mixer:
             self._feedback.settle()
             self._count(1)
         self._selection.take_up(scores)
-        self._sampler.end_epoch()
+        drawn = self._sampler.end_epoch()
         if self._pace.every is None:
             self._sampler.change(self._proportions)
+            self._feedback.compare(totals[0], drawn)
 
     def state_dict(self) -> dict[str, Any]:
         """Give all that is needed to go on from here: tensors, numbers and dicts.
@@ -316,8 +321,8 @@ class Mixer:
             ValueError: It is damaged, of another version, or of a Mixer with other arguments; or it is one replica's
                 state with sums of an epoch under way, and this is another replica. Nothing is changed then.
         """
-        me = self._replicas.place
-        saved = checkpoint.load(state, setup=self._setup(), replica=me, batches_per_epoch=len(self._sampler))
+        me, batches = self._replicas.place, len(self._sampler)
+        saved = checkpoint.load(state, setup=self._setup(), replica=me, batches_per_epoch=batches)
         policy_state = unpack(self._state, saved.policy)
         proportions = check_state(policy_state, self.num_groups, "the saved state")
         self._state, self._proportions = policy_state, proportions
@@ -337,11 +342,6 @@ class Mixer:
         if whole < len(positions):
             self._feedback.add(rows[:, whole:], positions[whole:], settled=False)
         self._count(self._sampler.consumed - before)
-
-    def _until_update(self) -> int:
-        """Examples until the next update within the epoch."""
-        left = self._pace.left
-        return self._num_examples if left is None else left * self._local_size - self._sampler.open
 
     def _count(self, batches: int) -> None:
         """Count batches towards the next update within the epoch, and make it when it is due."""
@@ -364,8 +364,8 @@ class Mixer:
                 state = unpack(state, self._replicas.from_first(pack(state)))
         self._state, self._proportions = state, check_state(state, self.num_groups, self._policy_name)
         self._feedback.forget(heard)
-        told = (heard.losses, heard.counts, heard.non_finite)
-        self.history.append(Update(self.epoch, self._sampler.consumed, *told, self._proportions.copy()))
+        told = heard.losses, heard.counts, heard.non_finite, self._proportions.copy()
+        self.history.append(Update(self.epoch, self._sampler.consumed, *told))
 
     def _heard(self) -> list[Floats]:
         """What whole batches of the epoch told: arrays that add up over the replicas."""
@@ -386,9 +386,8 @@ class Mixer:
 
     def _setup(self) -> dict[str, Any]:
         """What a state must agree with."""
-        self._fingerprint = self._fingerprint or self._groups.fingerprint()
         return {
-            "groups": self._fingerprint,
+            "groups": self._groups.fingerprint,
             "num_examples": self._num_examples,
             "num_groups": self.num_groups,
             "batch_size": self._batch_size,

@@ -55,6 +55,7 @@ class BatchSampler(Sampler[list[int]]):
         self._look_ahead = look_ahead
         self._pass = 0
         self._start = 0  # the stream's batch number at which the epoch began
+        self._before: NDArray[np.int64] | None = stream.drawn  # what had been drawn of each group by then, if known
         self._drawn = 0  # batches of the epoch that the present pass has yielded, those before its start included
         self._resumed = False  # restored, and nothing trained on nor a pass given out since
         self._expected: tuple[int, int] | None = None  # epoch and batches that a loaded position named
@@ -156,10 +157,16 @@ class BatchSampler(Sampler[list[int]]):
         """
         return self.consumed + bool(self.open) or (self._batches_per_epoch if self._drawn else 0)
 
-    def end_epoch(self) -> None:
-        """End the epoch here: the next one goes on from what was used."""
+    def end_epoch(self) -> NDArray[np.int64] | None:
+        """End the epoch here: the next one goes on from what was used.
+
+        Returns:
+            How many examples of each group its batches held, over all replicas, (k,); None where that is not known, as
+            the epoch was taken up in its middle.
+        """
         self._reports = bool(self.consumed or self.open)
         self._settle(self.used)
+        before, self._before = self._before, self._settled.drawn
         self._settled.begin_epoch(self.epoch + 1)
         self._start = self._settled.batches
         self._settled.hasten(at=self._start)
@@ -168,6 +175,7 @@ class BatchSampler(Sampler[list[int]]):
         self.consumed = self.open = self._drawn = 0
         self._pass += 1
         self._resumed = False
+        return None if before is None else self._before - before
 
     def change(self, proportions: NDArray[np.float64]) -> None:
         """Let new proportions hold from the first batch that cannot have been drawn yet."""
@@ -195,6 +203,7 @@ class BatchSampler(Sampler[list[int]]):
         self._settled.begin_epoch(epoch)
         self._ahead = self._settled.copy()
         self._start = self._settled.batches - consumed
+        self._before = None if consumed else self._settled.drawn
         self.epoch, self.consumed, self.open, self._reports = epoch, consumed, 0, reports
         self._drawn = consumed
         self._pass += 1

@@ -70,6 +70,11 @@ class Stream:
         """Batches drawn or passed over so far."""
         return self._seats.batches
 
+    @property
+    def drawn(self) -> Ints:
+        """Examples of each group drawn or passed over so far, (k,)."""
+        return self._order.drawn.copy()
+
     def copy(self) -> Stream:
         """Give an independent copy."""
         other = object.__new__(Stream)
