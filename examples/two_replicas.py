@@ -39,6 +39,9 @@ def train(rank: int, meeting_point: str) -> None:
             losses.mean().backward()
             optimizer.step()
         mixer.step()  # sums the losses over both, so that both move alike
+    state = mixer.gather_state_dict()  # every replica takes part; it loads at any number of replicas
+    if rank == 0:
+        torch.save({"mixer": state, "model": model.module.state_dict()}, f"{meeting_point}.checkpoint")
     shares = [None] * REPLICAS
     dist.all_gather_object(shares, mixer.proportions.tolist())
     if rank == 0:

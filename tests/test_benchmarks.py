@@ -36,9 +36,11 @@ def test_how_far_sets_of_five_lie():
     spec = importlib.util.spec_from_file_location("spread", FOLDER / "spread.py")
     spread = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(spread)
-    for paper in (0.0, 1.0):
-        found = spread.compare(np.array([0.0, 1.0]), paper)
-        assert found["as far out"] == pytest.approx(1 / 32, abs=5 * (1 / 32 / spread.SETS) ** 0.5)
+    # and in 5 of 32 sets one alone is 0: mean 0.8, standard deviation sqrt(0.2), half width 2.776 * sqrt(0.2 / 5) = 0.555
+    for paper, half_width, far, close in ((0.0, 0.0, 1, 1), (1.0, 0.0, 1, 1), (0.8, 0.56, 6, 6), (0.8, 0.55, 6, 1)):
+        found = spread.compare(np.array([0.0, 1.0]), paper, half_width)
+        for key, expected in (("as far out", far / 32), ("and as close together", close / 32)):
+            assert found[key] == pytest.approx(expected, abs=5 * (expected / spread.SETS) ** 0.5), (paper, key)
     assert (found["sets, 2.5 %"], found["sets, 97.5 %"]) == (0, 1)
     assert (found["n"], found["mean"], found["largest"]) == (2, 0.5, 1)
     one, same, other = (spread.draw(seed) for seed in (1, 1, 2))

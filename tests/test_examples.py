@@ -16,6 +16,7 @@ ENDS = {
     "padded_text": r"epoch 5: prose [3-5]\d\.\d%, verse [2-4]\d\.\d%, code [2-4]\d\.\d%",
     "custom_dataset": r"equal those without: True\nproportions .* of labels \[3, 7, 9\]",
     "several_parts": r"the same as without the break: True",
+    "own_method": r"halfway: error \d+\.\d+% ± .*\nAfter 5 epochs, learn2mix ends at",
     "two_replicas": r"replica \d: 50 examples a step, proportions \[0\.(\d+), 0\.\d+\]\n.*proportions \[0\.\1,",
 }
 
