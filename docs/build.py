@@ -15,6 +15,7 @@ from learn2mix import registry
 from learn2mix.bench.analysis import stats, wording
 from learn2mix.bench.analysis.figures import TaskSummary
 from learn2mix.bench.analysis.palette import swatches
+from learn2mix.bench.analysis.summary import verdict
 from learn2mix.bench.exhibits import Exhibit, Panel, views
 
 INDEX = ROOT / "docs" / "methods" / "README.md"
@@ -77,7 +78,9 @@ def against(found: TaskSummary, control: str) -> str:
         arm.name: {seed: run.curves["test_metric"][-1] * 100 for seed, run in arm.runs.items()} for arm in found.arms
     }
     difference = stats.paired_difference(final["learn2mix"], final[control])
-    interval = f"{difference.low:+.2f} to {difference.high:+.2f}, n = {difference.n}"
+    interval = (
+        f"{difference.low:+.2f} to {difference.high:+.2f}, n = {difference.n}; interval alone: {verdict(difference)}"
+    )
     return f"Learn2mix less {control}: {difference.mean:+.2f} points ({interval}).".replace("-", wording.MINUS)
 
 

@@ -5,14 +5,16 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from build_tools import ROOT, short
 
-from learn2mix.bench.analysis.stats import mean_interval
+from learn2mix.bench.analysis.quantities import PRIMARY
+from learn2mix.bench.analysis.stats import half_widths, mean_interval
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
-from learn2mix.bench.analysis.wording import MINUS, Block, results_table
-from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Shown
+from learn2mix.bench.analysis.wording import MINUS, Block, capital, judged_words, scale_of, with_unit, written
+from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Shown, against
 from learn2mix.bench.exhibits.published import PAPERS_METHODS, TABLE_1
 from learn2mix.bench.lookup import fitting
 from learn2mix.bench.reproduce import CONTROLS, Reproduction, find_exhibit, reproduce
@@ -48,10 +50,8 @@ def page() -> str:
     lacking: list[str] = []
     for exhibit in exhibits:
         done = stored(exhibit)
-        there = [shown for shown in done.shown if shown.summary is not None and not unanswered(shown)]
-        lacking += [f"{exhibit.name}: {s.panel.title}" for s in done.shown if s.summary is None or unanswered(s)]
-        varied = len({shown.panel.task for shown in done.shown}) < len(done.shown)
-        if there and not (varied and len(there) < 2):  # one value of what is varied answers nothing
+        lacking += [f"{exhibit.name}: {words}" for one in done.shown for words in not_run(exhibit, one)]
+        if there := answered(done):
             parts.append(section(exhibit, exhibit.view(exhibit, there)))
     parts.append(equal_seconds())
     parts.append(too_much())
@@ -66,8 +66,7 @@ def page() -> str:
 def contents(parts: Sequence[str]) -> str:
     """List the page's sections, each linked to."""
     titles = [line.removeprefix("## ") for part in parts for line in part.splitlines() if line.startswith("## ")]
-    slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
-    return "\n".join(f"- [{title}](#{slug})" for title, slug in zip(titles, slugs, strict=True)) + "\n"
+    return "\n".join(f"- [{title}](#{slug(title)})" for title in titles) + "\n"
 
 
 def stored(exhibit: Exhibit) -> Reproduction:
@@ -88,45 +87,40 @@ def verdict_counts() -> str:
     block = exhibit.view(exhibit, stored(exhibit).shown)[0]
     rows = [i for i, name in enumerate(block.columns[0].cells) if name in AGAINST]
     columns = tuple(replace(column, cells=tuple(column.cells[i] for i in rows)) for column in block.columns)
-    return f"{table(replace(block, columns=columns))}\n\n{' '.join(block.notes)}\n"
+    means = ". ".join(map(capital, against.meanings(stored(find_exhibit("controls")).shown).values()))
+    where = f"[where](docs/results.md#{slug(heading(find_exhibit('controls')))})"
+    said = f"By its controls, at the tasks' own settings ({where}): {means}."
+    return f"{table(replace(block, columns=columns))}\n\n{' '.join(block.notes)}\n\n{said}\n"
 
 
 def tuned_table() -> str:
-    """Give the table of tuned learn2mix beside tuned classical training and the best of all tuned methods, a row a task."""
-    exhibit = find_exhibit("tuned")
-    titles = (
-        "Task",
-        "n",
-        "Test figure",
-        "classical",
-        "learn2mix",
-        "Difference",
-        "95 % interval",
-        "Verdict",
-        "Best of all",
-    )
+    """Give the table of tuned learn2mix less tuned plain training, and of the best of all tuned methods, a row a task."""
+    shown = [one for one in stored(find_exhibit("tuned")).shown if one.summary is not None and not unanswered(one)]
+    judged = against.judged_at_the_end(shown)[PRIMARY]
+    plain = (REFERENCE, *CONTROLS)
+    titles = ("Task", "n", "Test figure", FOCUS, *(f"less {name}" for name in plain), "Best of all")
     lines = []
-    for one in stored(exhibit).shown:
-        if one.summary is None or unanswered(one):
-            continue
-        rows = {row.name: row for row in one.summary.rows}
-        columns = {column.title: column.cells for column in results_table(one.summary)}
-        place = {name: i for i, name in enumerate(columns["Method"])}
-        ours, ends = place[FOCUS], next(title for title in columns if title.startswith("Test"))
-        best = min(rows, key=lambda name: rows[name].final.mean)
+    for place, task in enumerate(one.summary for one in shown):
+        assert task is not None
+        ours, scale = task.row(FOCUS), scale_of(task)
+        best = min(task.rows, key=lambda row: row.final.mean)
+        assert ours is not None, "the panel is answered, so it has learn2mix"
         cells = [
-            one.panel.task,
-            columns["n"][ours],
-            ends.removeprefix("Test "),
-            columns[ends][place[REFERENCE]],
-            columns[ends][ours],
-            columns[f"Difference to {REFERENCE}"][ours],
-            columns["95 % interval"][ours],
-            columns["Verdict"][ours],
-            f"{best}, {columns[ends][place[best]]}",
+            task.task,
+            str(ours.n),
+            with_unit(scale.noun.removeprefix("test "), scale.unit.strip()),
+            written(ours.final, scale),
+            *(judged_words(judged[place, name], scale) for name in plain),
+            f"{best.name}, {written(best.final, scale)}",
         ]
         lines.append(cells)
-    return grid(titles, lines, words=(0, 2, 7, 8)) + "\n"
+    family = max(found.family for found in judged.values())
+    note = (
+        f"± is half a 95 % interval. Less: learn2mix's figure less the other's, paired by seed, with its 95 % interval; below "
+        f"zero learn2mix is better. Verdicts take Holm's adjustment over the {family} tasks. Less each other method, and in "
+        f"the worst group: [results](docs/results.md#{slug(heading(find_exhibit('tuned')))})."
+    )
+    return f"{grid(titles, lines, words=(0, 2, 7))}\n\n{note}\n"
 
 
 def unanswered(shown: Shown) -> bool:
@@ -136,16 +130,43 @@ def unanswered(shown: Shown) -> bool:
     return len(shown.summary.rows) < len(fitting(shown.panel.varied(), shown.panel.methods))
 
 
+def not_run(exhibit: Exhibit, shown: Shown) -> list[str]:
+    """Name what a panel lacks: all of it, the end of its budget, or arms of the paper's and of the controls' that fit it."""
+    panel, task = shown.panel, shown.summary
+    if task is None or unanswered(shown):
+        return [panel.inline]
+    lacks = [f"what is beyond {shown.fraction:.2g}E"] if shown.fraction < 1 else []
+    seeds = panel.varied().seeds
+    lacks += [f"more than {len(task.seeds)} of {seeds} seeds"] if len(task.seeds) < seeds else []
+    usual = (*PAPERS_METHODS, *CONTROLS) if exhibit.of_paper else AGAINST
+    names = [method.name for method in fitting(panel.varied(), usual)]
+    absent = [name for name in dict.fromkeys(names) if task.row(name) is None and not panel.methods]
+    lacks += [", ".join(absent)] if absent else []
+    return [f"{panel.inline}: {'; '.join(lacks)}"] if lacks else []
+
+
+def heading(exhibit: Exhibit) -> str:
+    """Give the heading of an exhibit's section."""
+    return f"{exhibit.title} (`{exhibit.name}`)"
+
+
+def slug(title: str) -> str:
+    """Give what a link to a heading ends with."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
 def section(exhibit: Exhibit, blocks: Sequence[Block]) -> str:
     """Write an exhibit: its figure, its tables, what is to be said of them."""
-    parts = [f"## {exhibit.title} (`{exhibit.name}`)\n"]
+    parts = [f"## {heading(exhibit)}\n"]
     if exhibit.plot is not None:
         parts.append(f"![{exhibit.title}](figures/{exhibit.name}.png)\n")
     for block in blocks:
         parts.append(f"### {block.title}\n")
         if block.columns:
             parts.append(table(block) + "\n")
-        parts.append(" ".join(block.notes) + "\n")
+        several = len(block.notes) > 1 and not block.columns
+        parts.append("\n".join(f"- {note}" for note in block.notes) if several else " ".join(block.notes))
+        parts[-1] += "\n"
     return "\n".join(parts)
 
 
@@ -195,14 +216,21 @@ def equal_seconds() -> str:
 
 def too_much() -> str:
     """Show how tuned learn2mix comes to lose on mean estimation: by what it draws, and what that group then scores."""
-    runs = Store(RESULTS / "mean-estimation+tuned").runs()
+    tuned = Store(RESULTS / "mean-estimation+tuned").runs()
+    same = Store(RESULTS / "mean-estimation+learning_rate=0.001581").runs()
+    arms = [
+        ("learn2mix", "learn2mix", tuned),
+        ("classical", "classical", tuned),
+        ("classical, learn2mix's rate", "classical", same),
+    ]
     lines = [
         "## Why tuned learn2mix loses on mean estimation\n",
         "Its tuned learning rate, chosen by trials of a quarter of the budget, is higher than classical training's, and early "
         "on it is ahead. But the loss of the uniform distributions, the rarest group, is in good part noise of the ten draws, "
         "which no network can predict: it stays the largest, and learn2mix gives that group ever more of each batch. Its few "
         "examples are then learnt by heart, and its test error rises. A group's loss tells how much is wrong, not how much "
-        "of it can be learnt. Means over seeds:\n",
+        "of it can be learnt. Nor is it the rate: classical training at learn2mix's rate overfits little (`learn2mix compare "
+        "mean-estimation --learning-rate 0.001581 --methods classical,natural`). Means over seeds:\n",
     ]
     titles = (
         "Method",
@@ -213,14 +241,14 @@ def too_much() -> str:
         "Training error",
     )
     rows = []
-    for method in ("learn2mix", "classical"):
+    for name, method, runs in arms:
         own = [run.curves for run in runs if run.settings["method"] == method]
         epochs = own[0]["epoch"]
-        mean = {name: np.mean([curves[name] for curves in own], axis=0) for name in own[0]}
+        mean = {curve: np.mean([curves[curve] for curves in own], axis=0) for curve in own[0]}
         for epoch in (50, 125, 250, 500):
             i = int(np.abs(np.asarray(epochs) - epoch).argmin())
             cells = [
-                method,
+                name,
                 f"{epochs[i]:g}",
                 f"{mean['test_metric'][i]:.2f}",
                 f"{mean['group_metric'][i, -1]:.2f}",
@@ -232,17 +260,18 @@ def too_much() -> str:
 
 
 def spread() -> str:
-    """Say how far the mean of five runs of mean estimation lies from that of many, and where the paper's lies."""
+    """Say how five runs of mean estimation come out, in mean and interval, and whether it is weights or data that count."""
     found = json.loads((RESULTS / "spread.json").read_text())
-    methods = [name for name in found if name not in ("made", "set")]
+    methods = [name for name in found if isinstance(found[name], dict) and name != "made"]
     lines = [
         "## Whether the paper's five runs of mean estimation agree with ours at 0.25E\n",
         "Early on the errors of runs are far from normal: most are near their end, some far up, and Welch's interval takes "
-        f"five of them for normal. So each method is run {found[methods[0]]['n']} times, on data drawn anew each time; then "
-        f"{found['set']} of the runs are taken, again and again. Of such sets the last column counts those whose mean is the "
-        "paper's or further out; below 2.5 % the paper's would not fit. `python benchmarks/spread.py`\n",
+        f"five of them for normal. So each method is run {found[methods[0]]['n']} times, from weights and on data of its own "
+        f"each time; then {found['set']} of the runs are taken, again and again. Of such sets the last columns count those "
+        "whose mean is the paper's or further out, and those of them whose interval is no wider than the paper's; what comes "
+        "in fewer than 2.5 % does not fit. `python benchmarks/spread.py`\n",
     ]
-    titles = ("Method", "n", "mean", "median", "largest", "middle 95 % of the means of five", "paper", "as far out, %")
+    titles = ("Method", "n", "mean", "median", "largest", "middle 95 % of the means of five", "paper")
     rows = []
     for name in methods:
         of = found[name]
@@ -253,11 +282,34 @@ def spread() -> str:
             f"{of['median']:.2f}",
             f"{of['largest']:.1f}",
             f"{of['sets, 2.5 %']:.2f} to {of['sets, 97.5 %']:.2f}",
-            f"{of['paper']:.2f}",
+            f"{of['paper']:.2f} ± {of['paper, half width']:.2f}",
             f"{of['as far out'] * 100:.1f}",
+            f"{of['and as close together'] * 100:.3f}",
         ]
         rows.append(cells)
-    return "\n".join([*lines, grid(titles, rows)]) + "\n"
+    return "\n".join(
+        [*lines, grid((*titles, "as far out, %", "and as close together, %"), rows), "", *_of_weights(found)]
+    )
+
+
+def _of_weights(found: dict[str, Any]) -> list[str]:
+    """Say how runs from the same weights differ by their data, beside how the weights differ."""
+    of = np.array(found["natural, same weights"])
+    means, within = of.mean(axis=1), of.std(axis=1, ddof=1)
+    shared = half_widths(of.T)
+    paper = found["natural"]
+    near = int(((means >= paper["paper"]) & (shared <= paper["paper, half width"])).sum())
+    fits = "does not fit" if paper["and as close together"] < 0.025 else "fits"
+    return [
+        f"The paper's classical figure, mean and interval together, {fits} five runs that have nothing in common. It is the "
+        f"initial weights that make ours differ: of {len(of)} sets of "
+        f"weights, each trained on {of.shape[1]} sets of data, the means lie between {means.min():.2f} and {means.max():.2f} "
+        f"(standard deviation {means.std(ddof=1):.2f}), and the {of.shape[1]} runs from the same weights within "
+        f"{np.median(within):.2f} of theirs (median standard deviation; largest {within.max():.2f}). {near} of the {len(of)} "
+        "sets of weights give five runs with a mean as large as the paper's and an interval no wider: that is how its figure "
+        "could come about. Whether its runs had weights in common is not known to us, and so the "
+        "difference stays open.\n",
+    ]
 
 
 def order() -> str:
@@ -335,9 +387,17 @@ def origins() -> str:
     return "\n".join(lines) + "\n"
 
 
+def answered(done: Reproduction) -> list[Shown]:
+    """Give the panels that the page shows: those that answer something, and none where they do not together."""
+    there = [shown for shown in done.shown if shown.summary is not None and not unanswered(shown)]
+    varied = len({shown.panel.task for shown in done.shown}) < len(done.shown)
+    return [] if varied and len(there) < 2 else there  # one value of what is varied answers nothing
+
+
 def draw() -> None:
-    """Draw the figures of all exhibits that there are runs of."""
+    """Draw the figures of what the page shows, and remove those of what it no longer does."""
     for exhibit in (*PAPER, *STUDIES):
-        done = stored(exhibit)
-        if exhibit.plot is not None and any(shown.summary is not None for shown in done.shown):
-            exhibit.plot(exhibit, done.shown, Path(FIGURES) / f"{exhibit.name}.png")
+        place = Path(FIGURES) / f"{exhibit.name}.png"
+        place.unlink(missing_ok=True)
+        if exhibit.plot is not None and (there := answered(stored(exhibit))):
+            exhibit.plot(exhibit, there, place)

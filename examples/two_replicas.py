@@ -18,9 +18,7 @@ from learn2mix import Mixer, policies
 REPLICAS = 2
 
 
-def train(rank: int, meeting_point: str) -> None:
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: its loopback will do
-    dist.init_process_group("gloo", init_method=f"file://{meeting_point}", rank=rank, world_size=REPLICAS)
+def train(rank: int, folder: str) -> None:
     torch.manual_seed(0)
     labels = torch.cat([torch.zeros(1000), torch.ones(100)]).long()
     inputs = torch.randn(len(labels), 2) + 1.5 * labels[:, None]
@@ -41,16 +39,22 @@ def train(rank: int, meeting_point: str) -> None:
         mixer.step()  # sums the losses over both, so that both move alike
     state = mixer.gather_state_dict()  # every replica takes part; it loads at any number of replicas
     if rank == 0:
-        torch.save({"mixer": state, "model": model.module.state_dict()}, f"{meeting_point}.checkpoint")
+        torch.save({"mixer": state, "model": model.module.state_dict()}, f"{folder}/checkpoint")
     shares = [None] * REPLICAS
     dist.all_gather_object(shares, mixer.proportions.tolist())
     if rank == 0:
         for replica, proportions in enumerate(shares):
             print(f"replica {replica}: {len(x)} examples a step, proportions {proportions}")
+
+
+def replica(rank: int, folder: str) -> None:
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: its loopback will do
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=REPLICAS)
+    train(rank, folder)  # what it made, the model above all, is gone before the group is
     dist.barrier()  # or one may leave while the other is still talking to it
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(train, args=(f"{folder}/meet",), nprocs=REPLICAS)
+        mp.spawn(replica, args=(folder,), nprocs=REPLICAS)

@@ -8,12 +8,14 @@ from typing import ClassVar
 import pytest
 import torch
 
+from bench_support import make_run
 from bench_toys import global_random_state, toy, toy_data
 from learn2mix.bench import clock
-from learn2mix.bench.clock import StepTimes, measure
+from learn2mix.bench.clock import OneStepError, StepTimes, measure
 from learn2mix.bench.methods import Classical, Curriculum
 from learn2mix.bench.methods.base import ShuffledFeed
-from learn2mix.bench.training import Arm
+from learn2mix.bench.store import Store
+from learn2mix.bench.training import Arm, DivergedError
 
 STEP, EPOCH = 0.004, 0.02
 
@@ -83,7 +85,7 @@ def test_short_steps_get_more_rounds():
     assert len(timing.methods["classical"].step_seconds) > 5
     shares = [done for _, done, _ in told]
     assert shares == sorted(shares)
-    assert told[-1] == ("timing", 1000, 1000)
+    assert told[-1] == ("timing steps", 1000, 1000)
 
 
 def test_all_take_turns_and_none_always_follows_the_same(monkeypatch):
@@ -141,3 +143,20 @@ def test_threads_are_fixed_while_measuring():
 def test_refusals(changes, options, message):
     with pytest.raises(ValueError, match=message):
         measure(toy(**changes), **{"methods": ["classical"], "data": toy_data(), **options})
+
+
+def test_only_what_cannot_be_timed_is_told_by_none(tmp_path, monkeypatch):
+    def stored(error, **options):
+        def failing(*args, **kwargs):
+            raise error
+
+        monkeypatch.setattr(clock, "measure", failing)
+        return clock.stored(Store(tmp_path), toy(), ["classical"], **options)
+
+    assert stored(OneStepError("one")) is None
+    assert stored(DivergedError("nan")) is None
+    with pytest.raises(ValueError, match="misused"):
+        stored(ValueError("misused"))
+    assert (
+        stored(ValueError("not called"), ended=[make_run("natural")]) is None
+    )  # classical has no run: nothing to time

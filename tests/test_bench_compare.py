@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from bench_toys import assert_same_curves, toy, toy_data
-from learn2mix.bench.compare import compare, fitting_workers
-from learn2mix.bench.methods import Classical, Learn2Mix
+from learn2mix.bench.budget import Budget
+from learn2mix.bench.compare import compare, fitting_workers, shortened
+from learn2mix.bench.methods import Classical, Curriculum, Learn2Mix
 from learn2mix.bench.plan import Shelf, plan
 from learn2mix.bench.runner import run
 from learn2mix.bench.store import Store
@@ -237,6 +238,31 @@ def test_two_at_once_share_the_runs(tmp_path):
     assert [one["runs"] for one in told] == [12, 12]
     assert sum(one["made"] for one in told) == 12  # none twice
     assert len(Store(tmp_path / "shared").runs()) == 12
+
+
+def test_new_are_those_that_were_made_now(store):
+    first = toy_compare(store, seeds=range(1))
+    assert first.new == {run.key for run in first.runs}
+    second = toy_compare(store)
+    assert second.new == {run.key for run in second.runs} - first.new
+
+
+@pytest.mark.parametrize(
+    ("budget", "warmup"),
+    [
+        (Budget(epochs=1), 2),  # a third of the task's 3 epochs, and of the 7 before them
+        (Budget(epochs=3), 7),
+        (Budget(epochs=9), 7),
+        (Budget(steps=10), 2),  # 10 steps are an epoch
+        (Budget(steps=15), 4),  # 3.5
+        (Budget(seconds=2.0, seconds_per_step=0.1), 5),  # 20 steps: 4.67
+        ({"curriculum": Budget(steps=10), "classical": Budget(steps=30)}, 2),
+    ],
+)
+def test_what_is_done_beforehand_is_shortened_with_the_budget(budget, warmup):
+    classical, curriculum = shortened([Classical(), Curriculum(warmup_epochs=7)], toy(), budget)
+    assert classical == Classical()
+    assert curriculum == Curriculum(warmup_epochs=warmup)
 
 
 def test_torch_threads_are_as_they_were(store):

@@ -1,6 +1,7 @@
 """Exhibits: what they consist of, their figures by hand, and making them from nothing, from a part, from what is stored."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from learn2mix.bench.analysis.figures import Summary
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.analysis.wording import MINUS, NONE
-from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown, plots, views
+from learn2mix.bench.budget import Budget
+from learn2mix.bench.compare import shortened
+from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown, against, plots, shift, views
 from learn2mix.bench.exhibits.published import TABLE_1, TABLE_2
 from learn2mix.bench.exhibits.speed import speed_ups
 from learn2mix.bench.exhibits.verdicts import at_equal_cost, verdicts
@@ -111,7 +114,7 @@ def test_methods_that_do_not_fit_are_left_out_and_preparation_is_cut_with_the_bu
     assert {"learn2mix", "curriculum", "importance"} <= set(names)
     words = {method.name for method in fitting(find_task("imdb"), ["smote", "classical"])}
     assert words == {"oversample", "classical"}  # SMOTE refuses words, and this takes its place
-    (curriculum,) = fitting(DIGITS, ["curriculum"], 0.1)
+    (curriculum,) = shortened(fitting(DIGITS, ["curriculum"]), DIGITS, Budget(epochs=6))
     assert curriculum.warmup_epochs == 5
 
 
@@ -190,6 +193,45 @@ def test_preparation_counts_where_it_is_asked_to():
     assert counted.mean == pytest.approx((5 - 3 + 6 - 2) / 2)
 
 
+def test_what_has_not_started_is_neither_better_nor_worse():
+    """A second a step, 60 for the whole: 59 of preparation leave one step's second, 60 leave none."""
+    runs = [make_run("learn2mix", s, test_metric=[9, 8, 7, 6, 5 + s], metric="mse") for s in range(2)]
+    for name, seconds in (("late", 60.0), ("just", 59.0)):
+        spent = {"seconds": seconds, "steps": 0, "forwarded": 0, "backpropagated": 0}
+        runs += [make_run(name, s, test_metric=[9, 4, 3, 2, 1], metric="mse", preparation=spent) for s in range(2)]
+    one = shown(runs, timing=make_timing(learn2mix=1.0, late=1.0, just=1.0))
+    arms = {arm.method: arm for arm in one.summary.arms}
+    assert at_equal_cost(arms["learn2mix"], arms["late"], axis="seconds", prepared=True) is None
+    left = at_equal_cost(arms["learn2mix"], arms["just"], axis="seconds", prepared=True)
+    assert left.mean == pytest.approx(5.5 - (9 - 5 / 15))
+    assert at_equal_cost(arms["learn2mix"], arms["late"], axis="seconds").mean == pytest.approx(4.5)
+    low = replace(
+        one, summary=replace(one.summary, rows=tuple(replace(row, constant=10.0) for row in one.summary.rows))
+    )
+    counted, first = verdicts(find_exhibit("verdicts"), [low])
+    assert columns(counted)["By second, prepared"] == ["1 undecided", NONE]
+    assert columns(first)["By second, prepared"][1] == "not started"
+
+
+def test_a_loss_by_the_second_alone_is_told_with_the_steps():
+    """Four epochs each, learn2mix's steps twice as long: at classical's end it has done two."""
+    ends = {"learn2mix": [0.9, 0.8, 0.5, 0.3, 0.1], "classical": [0.9, 0.7, 0.4, 0.3, 0.2]}
+    runs = [
+        make_run(name, s, test_metric=[value * (1 + s / 100) for value in curve])
+        for name, curve in ends.items()
+        for s in range(3)
+    ]
+    one = shown(runs, timing=make_timing(learn2mix=0.0008, classical=0.0004))
+    counted, _ = verdicts(find_exhibit("verdicts"), [one])
+    assert columns(counted)["By epoch"] == ["1 better"]
+    assert columns(counted)["By second"] == ["1 worse"]
+    assert "what a step takes beside classical's: digits, 2.00 times 0.4 ms. Those steps are below" in counted.notes[-1]
+    slow = shown(runs, timing=make_timing(learn2mix=0.8, classical=0.4))
+    assert "below a millisecond" not in verdicts(find_exhibit("verdicts"), [slow])[0].notes[-1]
+    level = shown(runs, timing=make_timing(learn2mix=0.4, classical=0.4))
+    assert not any("Worse than classical" in note for note in verdicts(find_exhibit("verdicts"), [level])[0].notes)
+
+
 def verdict_runs(scale):
     """Less classical -2 times the scale, sure; less natural plus and minus the scale, not."""
     noise = np.random.default_rng(0).normal(0, 0.1, 8)
@@ -235,7 +277,7 @@ def test_the_path_of_the_proportions():
 def test_controls_are_paired_by_seed():
     runs = [make_run("learn2mix", s, test_metric=[9, 3 + s]) for s in range(3)]
     runs += [make_run("yoked", s, test_metric=[9, 4 + 1.1 * s]) for s in range(3)]
-    (block,) = views.against_controls(find_exhibit("controls"), [shown(runs)])
+    (block,) = against.controls(find_exhibit("controls"), [shown(runs)])
     table = columns(block)
     assert table["learn2mix less"] == ["yoked"]
     assert table["Test error, %"] == [f"{MINUS}110.00"]  # -1, -1.1, -1.2
@@ -245,8 +287,99 @@ def test_controls_are_paired_by_seed():
 
 def test_every_control_that_was_trained_is_shown():
     runs = [make_run(name, s) for name in ("learn2mix", "classical", "a-new-control") for s in range(2)]
-    (block,) = views.against_controls(find_exhibit("controls"), [shown(runs)])
+    (block,) = against.controls(find_exhibit("controls"), [shown(runs)])
     assert columns(block)["learn2mix less"] == ["classical", "a-new-control"]
+
+
+def controlled(task, gap, noise=0.001, method="yoked"):
+    """Learn2mix less the control is the gap, give or take."""
+    ends = [0.2, 0.2 + noise, 0.2 - noise, 0.2]
+    runs = [make_run("learn2mix", s, task=task, test_metric=[0.9, end + gap]) for s, end in enumerate(ends)]
+    return runs + [make_run(method, s, task=task, test_metric=[0.9, 0.2]) for s in range(4)]
+
+
+def shown_tasks(runs):
+    return [Shown(Panel(task.task), task) for task in summarise(runs).tasks]
+
+
+def test_what_is_concluded_of_a_control_follows_its_figures():
+    """t(.975, 3) = 3.1824, s of (0, n, -n, 0) is n sqrt(2/3): a half of 1.3 n for four seeds."""
+    one, two = controlled("digits", -0.05), controlled("mnist", 0.05)
+    both = against.meanings(shown_tasks([*one, *two]))
+    assert both == {"yoked": "answering to the run's own losses pays on some tasks and costs on others"}
+    (said,) = against.meanings(shown_tasks(one)).values()
+    assert said.endswith("pays on 1 of 1 tasks")
+    (said,) = against.meanings(shown_tasks([*two, *controlled("cifar10", 0.0)])).values()
+    assert said.endswith("costs on 1 of 2 tasks")
+    half = 3.182446 * 0.001 * (2 / 3) ** 0.5 / 2 * 100
+    (said,) = against.meanings(shown_tasks(controlled("digits", -0.0005))).values()
+    assert said.endswith(f"is not shown to matter (95 % intervals within ±{0.05 + half:.2f} points on digits)")
+    (sentence,) = against.conclusions(shown_tasks(one))
+    low, high = (f"{MINUS}{5 + side * half:.2f}" for side in (1, -1))
+    assert sentence.startswith(
+        f"Against yoked (Holm over 1 tasks) learn2mix is better on digits ({MINUS}5.00 points, {low} to {high}, n = 4)"
+    )
+    first, *_ = against.controls(find_exhibit("controls"), shown_tasks(one))
+    assert first.notes == (sentence,)
+
+
+def test_a_task_on_which_a_constant_does_better_says_nothing_of_a_control():
+    runs = [*controlled("digits", -0.05), *controlled("mnist", 0.5), *controlled("mnist", 0.5, method="other")]
+    runs = [
+        run if run.settings["task"] == "digits" else replace(run, facts={**run.facts, "reference_metric": 0.1})
+        for run in runs
+    ]
+    *_, last = against.conclusions(shown_tasks(runs))
+    assert against.meanings(shown_tasks(runs))["yoked"].endswith("pays on 1 of 1 tasks")
+    assert last == "Left out, as every method ends worse than a constant prediction: mnist."
+
+
+def test_tuned_learn2mix_is_set_beside_each_method():
+    runs = [
+        replace(run, settings={**run.settings, "method_settings": {"learning_rate": 0.1}})
+        for run in [*controlled("digits", 0.05, method="natural"), *controlled("mnist", 0.0, method="natural")]
+    ]
+    counted, _, less, *_ = against.tuned(find_exhibit("tuned"), shown_tasks(runs))
+    assert columns(counted)["Against"] == ["natural"]
+    assert columns(counted)["Test figure"] == ["1 worse, 1 undecided"]
+    assert less.title == "digits: learn2mix less each"
+    assert columns(less)["learn2mix is"] == ["worse"]
+    assert columns(less)["Holm over, tasks"] == ["2"]
+
+
+def test_the_natural_mix_is_compared_with_classical_training():
+    """The common group loses by .1 what the rare one gains by .3; shares 300, 150, 30, turned around 30, 150, 300."""
+    groups = {"learn2mix": [0.2, 0.2, 0.3], "classical": [0.1, 0.2, 0.6]}
+    runs = [
+        make_run(
+            name, s, test_metric=[0.9, 0.2], group_metric=np.tile(own, (2, 1)) * (1 + 0.01 * s * (name == "learn2mix"))
+        )
+        for name, own in groups.items()
+        for s in range(4)
+    ]
+    overview, block = shift.under_shift(find_exhibit("shift"), [shown(runs)])
+    assert [text.split()[-1] for text in columns(overview)["Natural mix"]] == ["worse"]
+    assert [text.split()[-1] for text in columns(overview)["Shifted test"]] == ["better"]
+    mean = np.mean([(0.2 * 300 + 0.2 * 150 + 0.3 * 30) / 480 * (1 + 0.01 * s) for s in range(4)])
+    gap = 100 * (mean - (0.1 * 300 + 0.2 * 150 + 0.6 * 30) / 480)
+    assert columns(block)["Natural mix, less classical"][0] == NONE
+    assert columns(block)["Natural mix, less classical"][1].startswith(f"+{gap:.2f} (")
+    assert overview.notes[0] == "Natural mix (Holm over 1 tasks): of 1 tasks learn2mix is worse on all."
+
+
+def test_the_papers_figures_stand_once_in_a_table():
+    """Its classical regressions are the natural ones here."""
+    (panel,) = (panel for panel in find_exhibit("table2").panels if panel.task == "mean-estimation")
+    runs = [make_run(name, s, metric="mse") for name in ("classical", "natural", "learn2mix") for s in range(2)]
+    (block,) = views.beside_the_paper(find_exhibit("table2"), [shown(runs, replace(panel, length=4 / 500))])
+    table = columns(block)
+    assert dict(zip(table["Method"], table["E, paper"], strict=True)) == {
+        "classical": NONE,
+        "learn2mix": "1.0700 ± 0.0900",
+        "natural": "1.1700 ± 0.0600",
+    }
+    assert any(note.startswith("Of 6 differences to the paper") for note in block.notes)
+    assert "± is half a 95 % interval." in block.notes
 
 
 def test_no_column_is_named_twice():
@@ -449,16 +582,15 @@ def test_a_method_looks_the_same_in_a_figure_and_in_the_report(monkeypatch, tmp_
     plots.by_epoch(find_exhibit("figure3"), [one], tmp_path / "figure.png")
     lines = {line.get_label(): line for line in drawn[0].axes[0].lines}
     (task,) = chart_data(Summary((one.summary,), 0), {})["tasks"]
-    dashes = {"solid": "-", "dash": "--"}
     for arm in task["arms"]:
         line = lines[arm["name"]]
-        assert (line.get_color(), line.get_linestyle()) == (arm["colors"][0], dashes[arm["dash"]])
+        assert (line.get_color(), line.get_linestyle()) == (arm["colors"][0], "--" if arm["dash"] else "-")
     assert len({(line.get_color(), line.get_linestyle()) for line in map(lines.get, names)}) == len(names)
 
 
 def test_a_tuned_panel_is_tuned_once_and_then_made_with_what_was_chosen(tmp_path):
     tuned = Exhibit(
-        "tuned", "Tuned", (Panel("digits", methods=("classical",), tuned=True),), views.tuned, of_paper=False
+        "tuned", "Tuned", (Panel("digits", methods=("classical",), tuned=True),), against.tuned, of_paper=False
     )
     first = reproduce(tuned, folder=tmp_path, seeds=2, fraction=0.05, workers=1)
     assert {path.name for path in tmp_path.iterdir()} == {"digits+tuned"}
@@ -467,7 +599,8 @@ def test_a_tuned_panel_is_tuned_once_and_then_made_with_what_was_chosen(tmp_path
     assert {run.settings["seed"] for run in trials}.isdisjoint({0, 1})
     assert len(trials) >= 8 * 3
     rate = first.runs[0].settings["method_settings"]["learning_rate"]
-    (block,) = tuned.view(tuned, first.shown)
+    block, less = tuned.view(tuned, first.shown)
+    assert less.columns == ()  # learn2mix is not there
     assert columns(block)["Chosen"] == [f"learning_rate {rate:g}"]
     assert any("8 trials a method at 15 epochs" in note for note in block.notes)
     again = reproduce(tuned, folder=tmp_path, seeds=2, fraction=0.05, workers=1)
@@ -477,7 +610,7 @@ def test_a_tuned_panel_is_tuned_once_and_then_made_with_what_was_chosen(tmp_path
 
 
 def test_methods_that_were_tuned_on_other_data_are_not_compared(tmp_path):
-    exhibit = Exhibit("tuned", "Tuned", (Panel("digits", methods=("classical",), tuned=True),), views.tuned)
+    exhibit = Exhibit("tuned", "Tuned", (Panel("digits", methods=("classical",), tuned=True),), against.tuned)
     folder, method = tmp_path / "digits+tuned", Tuned(Classical(), 0.01)
     store = Store(folder)
     store.put(run(DIGITS, method, 0, 1))

@@ -38,7 +38,7 @@ def test_a_profile_names_itself_alike_every_time():
         (profiles.Step(minority=(0,), fraction=0.01), [10, 10], "keeps 0 of the 10 examples of group 0"),
         (profiles.Step(minority=(0,), fraction=1.5), [10, 10], "keeps 15 of the 10 examples"),
         (profiles.Exponential(factor=100), [50, 50], "keeps 0 of the 50 examples of group 1"),
-        (profiles.Given((1,)), [10, 10], "1 proportions were given for 2 groups"),
+        (profiles.Given((1,)), [10, 10], "1 proportions were given for 2 groups; give one a group, in the order of"),
         (profiles.Given((1, 0)), [10, 10], "positive and finite"),
     ],
 )

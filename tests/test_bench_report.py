@@ -2,16 +2,25 @@ import json
 import re
 from html import escape
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats as reference
 
 from bench_support import make_run, make_timing
 from browser_support import browser, needs_browser
+from learn2mix import registry
+from learn2mix.bench.analysis.palette import swatches
+from learn2mix.bench.analysis.quantities import PRIMARY, WORST_GROUP
+from learn2mix.bench.analysis.ranking import rank
 from learn2mix.bench.analysis.summary import summarise
+from learn2mix.bench.exhibits import plots
+from learn2mix.bench.exhibits.base import Exhibit, Panel, Shown
 from learn2mix.bench.report import page, write_report
 from learn2mix.bench.report.charts import chart_data
+from learn2mix.bench.report.tables import final_table, reading_tables, standing_table
 from learn2mix.bench.store import Store
 
 NASTY = '</script><b onclick=alert(1)>x</b><img src=x onerror=alert(1)> %{x} &amp; "q" \''
@@ -321,6 +330,7 @@ def check_groups(view, runs, methods):
         half = expected["high"] - expected["mean"]
         assert shown[method]["y"] == near(expected["mean"])  # made-up groups come by size
         assert shown[method]["error_y"]["array"] == pytest.approx(half.tolist(), rel=6e-3)
+        assert shown[method]["error_y"]["arrayminus"] == pytest.approx(half.tolist(), rel=6e-3)
 
 
 @needs_browser
@@ -448,16 +458,21 @@ def test_tables_in_browser_are_sorted_by_the_heading_that_is_pressed(tmp_path):
     with browser() as view:
         view.open(tmp_path / "report.html")
         came = order()
+        mark = f"getComputedStyle(document.querySelector('{table} thead th:nth-child(3) button'), '::after').content"
+        unsorted = view.evaluate(mark)
+        assert unsorted != "none"
         rising = ["learn2mix", "balanced", "classical", "natural"]
         assert press(3) == rising
         assert view.evaluate(f"document.querySelector('{table} thead th:nth-child(3)').ariaSort") == "ascending"
+        assert view.evaluate(mark) not in ("none", unsorted)
         assert press(3) == rising[::-1]
         assert press(3) == came
         # differences to classical, of which it has none itself: -0.2, -0.1 and 0.9
         assert press(4) == ["learn2mix", "balanced", "natural", "classical"]
         assert press(4) == ["natural", "balanced", "learn2mix", "classical"]
         assert press(1) == sorted(ends)
-        assert view.evaluate(f"document.querySelectorAll('{table} [aria-sort]').length") == 1
+        sorts = view.evaluate(f"[...document.querySelectorAll('{table} thead th')].map((cell) => cell.ariaSort)")
+        assert sorts == ["ascending", *["none"] * 9]
         view.evaluate(f"document.querySelector('{table} thead th:nth-child(3) button').focus()")
         view.press(" ")
         assert order() == rising
@@ -465,15 +480,65 @@ def test_tables_in_browser_are_sorted_by_the_heading_that_is_pressed(tmp_path):
     assert view.problems == []
 
 
-def test_of_many_curves_those_asked_about_and_the_best_are_on_at_first(tmp_path):
+@needs_browser
+def test_intervals_are_drawn_no_further_than_the_metric_goes(tmp_path):
+    ends = {"classical": (0.98, 0.999), "learn2mix": (0.001, 0.02)}
+    write_report(
+        [
+            make_run(name, seed, metric=metric, task=metric, test_metric=[0.5, end])
+            for metric in ("error", "mse")
+            for name, pair in ends.items()
+            for seed, end in enumerate(pair)
+        ],
+        tmp_path / "report.html",
+    )
+    with browser() as view:
+        for number, most in ((0, 1), (1, np.inf)):  # errors, then squared errors
+            view.open(tmp_path / "report.html")
+            view.evaluate(f"location.hash = 'task-{number}'")
+            settle(view)
+            click(view, f"#log-{number}")
+            curves = {(trace["name"], trace["meta"]): trace["y"] for trace in read_plot(view, f"curves-{number}")}
+            assert curves["learn2mix", "low"][-1] == 0
+            assert (max(curves["classical", "high"]) == 1) == (most == 1)
+            for bar in read_plot(view, f"groups-{number}"):
+                mean, error = np.array(bar["y"]), bar["error_y"]
+                assert (mean - error["arrayminus"] >= -1e-12).all()
+                assert (mean + error["array"] <= most + 1e-12).all()
+                assert (np.array(error["arrayminus"]) >= 0).all()
+                assert (np.array(error["array"]) >= 0).all()
+    assert view.problems == []
+
+
+def on_at_first(path, legend):
+    entries = path.read_text().split(f'id="{legend}"')[1].split("</fieldset>")[0].split("<label")[1:]
+    return [entry.split("</svg>")[1].split("<")[0] for entry in entries if " checked" in entry]
+
+
+def test_of_many_curves_the_plain_methods_and_the_best_are_on_at_first(tmp_path):
     runs = [make_run(name, seed, test_metric=[0.9, 0.1 + i / 100]) for i, name in enumerate(MANY) for seed in range(2)]
     write_report(runs, tmp_path / "many.html")
-    legend = (tmp_path / "many.html").read_text().split('id="legend-0"')[1].split("</fieldset>")[0]
-    on = [part.split("</svg>")[1].split("<")[0] for part in legend.split("<label")[1:] if " checked" in part]
-    assert set(on) == {"classical", "learn2mix", *MANY[:6]}
+    on = on_at_first(tmp_path / "many.html", "legend-0")
+    assert set(on) == {"classical", "learn2mix", "natural", "balanced", *MANY[:4]}
 
 
-MANY = [*(f"other-{i:02d}" for i in range(16)), "learn2mix", "classical"]
+def test_of_several_settings_the_tasks_own_is_on_at_first(tmp_path):
+    own = registry.get("task", "digits").part.mixing_rate
+    rates = sorted({0.01, 0.02, 0.04, 0.08, own})
+    runs = [make_run(name, seed, task="digits") for name in MANY if name != "learn2mix" for seed in range(2)]
+    runs += [
+        make_run("learn2mix", seed, task="digits", settings={"method_settings": {"mixing_rate": rate}})
+        for rate in rates
+        for seed in range(2)
+    ]
+    write_report(runs, tmp_path / "rates.html")
+    mixed = [name for name in on_at_first(tmp_path / "rates.html", "legend-0") if name.startswith("learn2mix")]
+    assert mixed == [f"learn2mix (mixing_rate {own})"]
+    assert on_at_first(tmp_path / "rates.html", "chosen-0") == ["classical", *mixed]
+    assert f"{len(MANY)} methods with {len(MANY) + len(rates) - 1} settings" in (tmp_path / "rates.html").read_text()
+
+
+MANY = [*(f"other-{i:02d}" for i in range(16)), "learn2mix", "natural", "balanced", "classical"]
 
 
 def test_one_run_each_is_not_ranked(tmp_path):
@@ -482,3 +547,105 @@ def test_one_run_each_is_not_ranked(tmp_path):
     assert "<h2>Ranking</h2>" not in (tmp_path / "one.html").read_text()
     write_report([*one, *(make_run(name, 1) for name in ("classical", "learn2mix"))], tmp_path / "two.html")
     assert "<h2>Ranking</h2>" in (tmp_path / "two.html").read_text()
+
+
+def light(colour):
+    """Relative luminance, as the guidelines for web content have it."""
+    parts = np.array(list(bytes.fromhex(colour[1:]))) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_settings_of_a_method_and_methods_of_a_colour_can_be_told_apart():
+    rates = [{"method_settings": {"mixing_rate": rate / 10}} for rate in range(1, 9)]
+    runs = [make_run("learn2mix", settings=settings) for settings in rates] + [make_run(f"m{i}") for i in range(20)]
+    styles = swatches(summarise(runs).tasks)
+    variants = [style for name, style in styles.items() if name.startswith("learn2mix")]
+    for ground in (0, 1):
+        lights = [light(style["colors"][ground]) for style in variants]
+        assert lights == sorted(set(lights))
+        assert min((b + 0.05) / (a + 0.05) for a, b in pairwise(lights)) > 1.08
+    marks = [(*style["colors"], *style["dash"], style["pattern"]) for style in styles.values()]
+    assert len(set(marks)) == len(marks)
+    (alone,) = swatches(summarise([make_run("learn2mix", settings=rates[0])]).tasks).values()
+    assert alone == {"colors": ["#0072b2", "#4aa8e8"], "dash": [], "pattern": ""}
+
+
+def ranked(*runs):
+    return {
+        standing.name: standing
+        for standing in rank(
+            summarise(
+                make_run(name, seed, task=task, test_metric=[0.9, end])
+                for task, name, ends in runs
+                for seed, end in enumerate(ends)
+            )
+        )
+    }
+
+
+def test_ranking_counts_no_task_without_a_method_better_than_a_constant():
+    fair = [("a", "classical", (0.3, 0.4)), ("a", "natural", (0.2, 0.35)), ("a", "focal", (0.1, 0.2))]
+    poor = [("b", "classical", (0.8, 0.9)), ("b", "natural", (0.7, 0.95))]  # a constant scores 0.6
+    assert ranked(*fair, *poor)["natural"] == ranked(*fair)["natural"]
+    html = page(
+        summarise(make_run(n, s, task=t, test_metric=[1, e]) for t, n, es in fair + poor for s, e in enumerate(es))
+    )
+    assert "Not counted, as every method ends worse than a constant prediction: b." in html
+
+
+def test_ranking_puts_methods_over_most_tasks_first_and_gives_no_interval_without_width():
+    found = ranked(
+        ("a", "classical", (0.3, 0.4)),
+        ("a", "natural", (0.32, 0.38)),
+        ("a", "focal", (0.1, 0.2)),
+        ("b", "classical", (0.3, 0.4)),
+        ("b", "natural", (0.32, 0.38)),
+    )
+    assert list(found) == ["natural", "focal"]
+    assert (found["focal"].improvement.mean, found["focal"].improvement.low) == (1.0, None)  # every draw is below
+    assert found["focal"].relative.low < found["focal"].relative.high
+    assert found["natural"].improvement.low < found["natural"].improvement.high
+    assert "over most tasks" in standing_table(list(found.values()), "classical").caption
+    assert "over most tasks" not in standing_table([found["focal"]], "classical").caption
+
+
+def test_a_mean_without_an_interval_says_why():
+    runs = [
+        make_run("classical", seed, test_metric=[0.9, 0.3 + seed / 10], group_metric=[[1, 1, 1]] * 2) for seed in (0, 1)
+    ]
+    (task,) = summarise(runs).tasks
+    columns = {column.title: column.cells for column in final_table(task, PRIMARY).columns}
+    assert columns["Worst group, %"] == ("100.00 \u2021",)
+    assert "\u2021" not in columns["Test error, %"][0]
+    assert "\u2021 the same for all seeds" in final_table(task, PRIMARY).caption
+    assert final_table(task, WORST_GROUP).columns[2].cells == ("100.00 \u2021",)
+    (one,) = summarise(runs[:1]).tasks  # which says so itself
+    assert "\u2021" not in final_table(one, PRIMARY).caption
+
+
+def test_tables_of_the_way_say_what_e_is():
+    task = summarise([make_run("classical", seed) for seed in (0, 1)], timing=make_timing(classical=0.1)).tasks[0]
+    captions = [table.caption for _, _, table in reading_tables(task)]
+    assert len(captions) == 3
+    assert all("E is the whole budget, 4 epochs" in caption for caption in captions)
+
+
+@pytest.mark.parametrize("plot", [plots.by_epoch, plots.differences])
+def test_figures_of_exhibits_have_room_for_long_names(tmp_path, monkeypatch, plot):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    rates = [{"method_settings": {"mixing_rate": rate / 10}} for rate in range(1, 7)]
+    runs = [make_run("learn2mix", s, settings=settings) for settings in rates for s in range(2)]
+    (task,) = summarise([*runs, *(make_run("classical", s) for s in range(2))]).tasks
+    panel = Panel("digits", label="under settings that take many words, half the budget")
+    exhibit = Exhibit("toy", "A title", (panel,), lambda *_: [])
+    for number in (1, 3):
+        plot(exhibit, [Shown(panel, task)] * number, tmp_path / "figure.png")
+        figure = drawn[-1]
+        figure.draw_without_rendering()
+        texts = [place.title for place in figure.axes if place.axison] + figure.legends
+        for part in texts:
+            box = part.get_window_extent()
+            assert box.x0 >= 0
+            assert box.x1 <= figure.bbox.x1

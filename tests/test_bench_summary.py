@@ -20,8 +20,9 @@ from learn2mix.bench.analysis.quantities import (
 )
 from learn2mix.bench.analysis.ranking import opponents, rank
 from learn2mix.bench.analysis.readings import read
-from learn2mix.bench.analysis.summary import WORSE_THAN_CONSTANT, against_each, difference, summarise
-from learn2mix.bench.analysis.wording import cost_table, headline, results_table
+from learn2mix.bench.analysis.stats import Estimate
+from learn2mix.bench.analysis.summary import WORSE_THAN_CONSTANT, Judged, against_each, difference, summarise
+from learn2mix.bench.analysis.wording import cost_table, headline, results_table, tally
 from learn2mix.bench.report import page
 from learn2mix.bench.report.tables import final_table, overview, reading_tables
 
@@ -209,6 +210,63 @@ def test_the_headline_has_the_figures_of_the_table():
     assert "learn2mix takes 1 epoch (median; 3 of 3 runs), classical takes 2 epochs" in headline(task)
 
 
+def test_the_headline_names_the_best_method_where_it_is_another():
+    runs = falling((0.40, 0.30), (0.50, 0.42), (0.42, 0.30))
+    best = [make_run("balanced", s, test_metric=[0.9, 0.6, 0.5, 0.45, 0.20]) for s in range(3)]
+    text = headline(only_task(runs + best))
+    assert text.index("so better. Lowest of the 3 methods is balanced, 20.00 %.") < text.index("By interval alone")
+    alone = [make_run("balanced", s, test_metric=[0.9, 0.6, 0.5, 0.45, 0.60]) for s in range(3)]
+    assert "Lowest" not in headline(only_task(runs + alone))
+    near = [make_run("balanced", s, test_metric=[0.9, 0.6, 0.5, 0.45, 0.33999]) for s in range(3)]
+    assert "Lowest" not in headline(only_task(runs + near))
+    lost = [make_run("balanced", s, test_metric=[0.9, 0.6, 0.5, 0.45, float("nan")]) for s in range(3)]
+    assert "Lowest" not in headline(only_task(runs + lost))
+    two = headline(only_task(falling((0.30, 0.40), (0.42, 0.50))))
+    assert "Lowest" not in two  # of two the first sentence says it
+
+
+def test_the_headline_says_how_it_stands_at_the_training_sets_own_mix():
+    """Groups weigh 300, 150 and 30: what the rare one gains by .3 the common one loses by .1."""
+    ours, theirs = np.tile([0.2, 0.2, 0.3], (5, 1)), np.tile([0.1, 0.2, 0.6], (5, 1))
+    runs = [
+        make_run(name, s, test_metric=[0.9, 0.5, 0.4, 0.3, 0.2 + s / 50], group_metric=groups + s / 100 * (1 + odd))
+        for name, groups, odd in (("learn2mix", ours, 0.1), ("classical", theirs, 0))
+        for s in range(3)
+    ]
+    moved = (0.1 * 300 - 0.3 * 30) / 480  # and .001 a seed more
+    half = 4.302653 * 0.001 / 3**0.5
+    low, high = (f"{100 * (moved + 0.001 + side * half):+.2f}" for side in (-1, 1))
+    assert f"and worse on the training set's own mix ({low} to {high} points)." in headline(only_task(runs))
+    assert "better on the mean over groups" in headline(only_task(runs))
+
+
+def test_the_table_is_explained_beneath_it():
+    runs = falling((0.40, 0.30), (0.50, 0.42), (0.42, 0.30))
+    more = [make_run("focal", s) for s in range(3)]
+    assert headline(only_task(runs)).endswith(" \u00b1 is half a 95 % interval.")  # one comparison adjusts nothing
+    assert headline(only_task(runs + more)).endswith(
+        " \u00b1 is half a 95 % interval; verdicts take Holm's adjustment over the 2 comparisons to classical shown together."
+    )
+    assert "\u00b1" not in headline(only_task(falling((0.40, 0.30))))
+
+
+def test_no_loss_hides_behind_the_adjustment():
+    """Gaps of p = .013, among six comparisons .08: undecided, and the interval alone says what."""
+    runs = falling((0.30, 0.40), (0.42, 0.50), (0.30, 0.42))
+    runs += [
+        make_run(f"other-{i}", seed, test_metric=[0.9, 0.6, 0.5, 0.45, 0.4 + (seed * i % 5) / 50])
+        for i in range(5)
+        for seed in range(3)
+    ]
+    task = only_task(runs)
+    assert task.row("learn2mix").verdict == "undecided"
+    assert column(results_table(task), "Verdict")[1] == "undecided (interval alone: worse)"
+    gaps = Estimate(0.1, 0.05, 0.15, 3, 0.013)
+    found = [Judged(gaps, "undecided", 6), Judged(gaps, "worse", 1), Judged(replace(gaps, low=-0.1), "undecided", 6)]
+    assert tally(found) == "1 worse, 2 undecided (interval alone: 1 worse)"
+    assert tally([]) == "\u2013"
+
+
 def test_several_settings_of_learn2mix_have_a_line_each():
     runs = [make_run("classical", s, test_metric=[0.9, 0.5 + s / 10]) for s in range(2)]
     for rate, end in ((0.1, 0.3), (0.5, 0.2)):
@@ -335,12 +393,12 @@ def test_learn2mix_against_each_takes_holm_over_a_methods_tasks():
         for seed, gap in enumerate([0.1, 0.13, 0.2] if method != "learn2mix" else [0.0] * 3)
     ]
     judged = against_each([None, *summarise(runs).tasks], difference)
-    assert {key: said for key, (_, said) in judged.items()} == {
-        (1, "focal"): "undecided",
-        (2, "focal"): "undecided",
-        (2, "natural"): "better",
+    assert {key: (one.verdict, one.family) for key, one in judged.items()} == {
+        (1, "focal"): ("undecided", 2),
+        (2, "focal"): ("undecided", 2),
+        (2, "natural"): ("better", 1),
     }
-    found, _ = judged[1, "focal"]
+    found = judged[1, "focal"].difference
     assert (found.mean, found.n, found.p) == (pytest.approx(-0.43 / 3), 3, pytest.approx(0.0402, abs=1e-4))
 
 
@@ -481,7 +539,7 @@ def test_ranking_by_hand():
         ]
     )
     assert opponents(summary) == ("classical", "balanced")
-    balanced, focal = rank(summary)
+    focal, balanced = rank(summary)  # that over most tasks first
     # a: 3.5 of 4 pairs; b: 0.6 loses twice, 0.3 ties with 0.3 and beats 0.4
     assert focal.improvement.mean == pytest.approx((3.5 / 4 + 1.5 / 4) / 2)
     assert (focal.tasks, focal.runs) == (2, 4)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from learn2mix.bench.data.profiles import Exponential, Linear, Logarithmic, Step
+from learn2mix.bench.data.profiles import Exponential, Given, Linear, Logarithmic, Step
 from learn2mix.bench.tasks import DIGITS
 from learn2mix.bench.variants import folder_name, vary
 
@@ -33,6 +33,14 @@ def test_profiles_by_name(name, factor, profile, sizes):
     assert repr(vary("digits", profile=name, imbalance_factor=float(factor)).profile) == repr(found)
 
 
+def test_given_proportions():
+    found = vary("digits", profile="given", proportions=(5, 5, 4, 1)).profile
+    assert found == Given((5, 5, 4, 1))
+    assert found([100] * 4) == [100, 100, 80, 20]
+    # typed as 5.0 it is the same setting
+    assert repr(vary("digits", profile="given", proportions=[5.0, 5, 4, 1.0]).profile) == repr(found)
+
+
 def test_no_imbalance():
     assert vary("digits", profile="none").profile is None
 
@@ -49,6 +57,7 @@ def test_folders_are_told_apart_by_what_differs_and_only_by_that():
         folder_name(vary("digits", learning_rate=1e-5)): {},
         folder_name(vary("digits", profile="none")): {},
         folder_name(vary("digits", profile="step", imbalance_factor=2)): {},
+        folder_name(vary("digits", profile="given", proportions=(5, 5, 2.5))): {},
     }
     assert list(folders) == [
         "digits",
@@ -56,16 +65,31 @@ def test_folders_are_told_apart_by_what_differs_and_only_by_that():
         "digits+learning_rate=1e-05",
         "digits+profile=none",
         "digits+profile=step-fraction-0.5",
+        "digits+profile=given-proportions-5-5-2.5",
     ]
+
+
+def test_a_folder_of_very_many_proportions_has_a_name_that_a_file_system_takes():
+    names = {folder_name(vary("digits", profile="given", proportions=[0.125] * 99 + [last])) for last in (1, 2)}
+    assert len(names) == 2
+    assert max(map(len, names)) < 200
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"profile": "exponential"}, "a profile needs a factor"),
-        ({"imbalance_factor": 10}, "a factor a profile"),
-        ({"profile": "none", "imbalance_factor": 10}, "a profile needs a factor"),
-        ({"profile": "steep", "imbalance_factor": 10}, "no profile is called 'steep'; there are: step, linear"),
+        ({"profile": "exponential"}, "'exponential' was given nothing; it takes imbalance_factor alone, for instance"),
+        ({"profile": "given", "imbalance_factor": 10}, "given imbalance_factor=10; it takes proportions alone"),
+        (
+            {"profile": "step", "imbalance_factor": 10, "proportions": (1, 2)},
+            r"10 and proportions=\(1, 2\); it takes imb",
+        ),
+        ({"imbalance_factor": 10}, "imbalance_factor=10 was given without a profile; name one of: step"),
+        ({"imbalance_factor": 0.5}, "imbalance_factor was 0.5"),
+        ({"profile": "none", "imbalance_factor": 10}, "'none' was given imbalance_factor=10; it takes nothing"),
+        ({"profile": "steep"}, "no profile is called 'steep'; there are: step, linear, .*, given, none"),
+        ({"profile": "given", "proportions": (1, 0)}, "proportions was 0; it must be a number, above 0"),
+        ({"profile": "given", "proportions": (1, float("nan"))}, "proportions was nan"),
         ({"profile": "step", "imbalance_factor": 0.5}, "imbalance_factor was 0.5; it must be a number, at least 1"),
         ({"profile": "step", "imbalance_factor": float("inf")}, "imbalance_factor was inf"),
         ({"optimizer": "lion"}, "no optimiser is called 'lion'; there are: adam, adamw"),
@@ -80,7 +104,14 @@ def test_refusals(changes, says):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"batch_size": 2.5}, {"batch_size": "8"}, {"learning_rate": True}, {"learning_rate": "fast"}]
+    "changes",
+    [
+        {"batch_size": 2.5},
+        {"batch_size": "8"},
+        {"learning_rate": True},
+        {"learning_rate": "fast"},
+        {"proportions": "5,5"},
+    ],
 )
 def test_what_is_no_number_is_refused(changes):
     with pytest.raises(TypeError, match=f"{next(iter(changes))} was"):

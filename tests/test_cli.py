@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+import learn2mix
 from learn2mix.bench.store import Store
 
 QUICK = ["compare", "digits", "--methods", "learn2mix,classical", "--seeds", "2", "--epochs", "2"]
@@ -58,6 +59,19 @@ def test_list_as_json():
     assert ("method", "smote") in {(part["family"], part["name"]) for part in parts}
 
 
+@pytest.mark.parametrize(("asked", "family"), [("losses", "loss"), ("policy", "policy"), ("exhibits", "exhibit")])
+def test_list_of_one_family(asked, family):
+    parts = json.loads(run("list", asked, "--json").stdout)
+    assert {part["family"] for part in parts} == {family}
+    assert len(parts) > 2
+
+
+def test_version_and_help_have_short_ways():
+    assert run("--version").stdout == f"learn2mix {learn2mix.__version__}\n"
+    assert run("compare", "-h").stdout == run("compare", "--help").stdout
+    assert "--proportions" in run("compare", "-h").stdout
+
+
 def test_compare_prints_what_it_stored(compared):
     folder, done = compared
     runs = Store(folder / "digits").runs()
@@ -67,6 +81,7 @@ def test_compare_prints_what_it_stored(compared):
         row = next(line.split() for line in done.stdout.splitlines() if line.startswith(method))
         assert row[1] == "2"  # n
         assert float(row[2]) == pytest.approx(np.mean(final), abs=0.005)
+    assert "\n4 of 4 runs made\n" in done.stdout
     assert done.stderr == ""  # no bar where nobody looks
     assert (folder / "digits" / "report.html").stat().st_size > 100_000
 
@@ -76,6 +91,7 @@ def test_compare_again_makes_nothing_anew(compared):
     before = {path: path.stat().st_mtime_ns for path in (folder / "digits").glob("*.parquet")}
     again = run(*QUICK, "--output", folder, "--json")
     assert json.loads(again.stdout)["made"] == 0
+    assert sum(json.loads(again.stdout)["origins"].values()) == 4
     assert {path: path.stat().st_mtime_ns for path in (folder / "digits").glob("*.parquet")} == before
 
 
@@ -115,6 +131,7 @@ def test_a_terminal_gets_a_bar_with_the_time_left(tmp_path):
     process.stdout.read()
     assert process.wait() == 0
     assert b"left" in shown
+    assert b"timing steps" in shown
     assert "━".encode() in shown
 
 
@@ -130,7 +147,12 @@ def test_a_terminal_gets_a_bar_with_the_time_left(tmp_path):
         (["compare", "digits", "--methods", "focal,focal"], 2, "names a method twice"),
         (["compare", "digits", "--methods", "classical,all"], 2, "all stands for every method, and by itself"),
         (["compare", "digits", "--mixing-rate", "nan"], 2, "mixing_rate was nan; it must be a number, at least 0"),
-        (["compare", "digits", "--seeds", "0"], 2, "--seeds"),
+        (
+            ["compare", "digits", "--seeds", "0"],
+            2,
+            "'--seeds': 0 is too few; give 1 or more; see learn2mix compare --help",
+        ),
+        (["list", "lossess"], 2, "there are no 'lossess'; did you mean losses? there are: tasks, methods"),
         (["compare", "digits", "--epochs", "few"], 2, "--epochs"),
         (["compare", "digits", "--device", "abacus"], 2, "'abacus' cannot be used here"),
         (["compare"], 2, "Missing argument"),

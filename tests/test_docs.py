@@ -12,7 +12,11 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import learn2mix
+from bench_support import make_run
 from learn2mix import registry
+from learn2mix.bench.analysis.summary import summarise
+from learn2mix.bench.exhibits import Panel, Shown
+from learn2mix.bench.reproduce import find_exhibit
 
 registry.load()
 DOCS = Path(__file__).parents[1] / "docs"
@@ -139,3 +143,17 @@ def test_links_lead_somewhere(page):
         if anchor:
             headings = re.findall(r"^#+ (.*)$", path.read_text(), flags=re.MULTILINE)
             assert anchor in {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}, anchor
+
+
+def test_what_was_not_run_names_arms_and_seeds():
+    page = load_build().results_page
+    names = ("classical", "learn2mix", "natural", "balanced")
+    runs = [make_run(name, seed, metric="mse") for name in names for seed in range(4)]
+    (task,) = summarise(runs).tasks
+    shown = Shown(Panel("mnist-reconstruction"), task, fraction=0.5)
+    (line,) = page.not_run(find_exhibit("table2"), shown)
+    assert line == "mnist-reconstruction: what is beyond 0.5E; more than 4 of 5 seeds; importance, curriculum"
+    (line,) = page.not_run(find_exhibit("verdicts"), shown)
+    assert {"one-shot", "yoked", "learn2mix-weighted", "group-dro"} <= set(line.split("; ")[-1].split(", "))
+    assert "focal" not in line  # which is for classes alone
+    assert page.not_run(find_exhibit("table2"), Shown(Panel("mnist-reconstruction"), None)) == ["mnist-reconstruction"]

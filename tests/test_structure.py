@@ -47,6 +47,7 @@ LAYERS = {
         ["clock", "exhibits", "plan"],
         ["compare"],
         ["tuning"],
+        ["tuning_folder"],
         ["reproduce"],
     ],
 }

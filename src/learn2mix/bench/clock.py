@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,10 +20,15 @@ from learn2mix.bench.arithmetic import exact_arithmetic, fixed_threads
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.lookup import find_method, find_task
 from learn2mix.bench.methods.base import Method
+from learn2mix.bench.record import Run
 from learn2mix.bench.runner import make_ready
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
-from learn2mix.bench.training import Trainer
+from learn2mix.bench.training import DivergedError, Trainer
+
+
+class OneStepError(ValueError):
+    """An epoch has one step, so that its start cannot be told from a step."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,9 @@ def measure(
         Medians and the raw times of every round.
 
     Raises:
-        ValueError: ``rounds`` or ``steps`` is too small, an epoch has fewer than 2 steps, or a method comes
-            twice.
+        OneStepError: An epoch has fewer than 2 steps.
+        DivergedError: A method's loss becomes NaN or infinite.
+        ValueError: ``rounds`` or ``steps`` is too small, or a method comes twice.
     """
     if rounds < 1 or steps < 2:
         raise ValueError(f"rounds is {rounds} and steps {steps}; there must be at least 1 round and 2 steps")
@@ -127,7 +133,7 @@ def measure(
         ready = {m.name: make_ready(task, m.rehearsal(), 0, data, device=target) for m in chosen}
         per_epoch = {name: one.job.steps_per_epoch for name, one in ready.items()}
         if min(per_epoch.values()) < 2:
-            raise ValueError(f"{task.name} has one step an epoch; an epoch's start cannot be told from a step")
+            raise OneStepError(f"{task.name} has one step an epoch; an epoch's start cannot be told from a step")
         trainers = {name: one.trainer for name, one in ready.items()}
         turns = _take_turns(trainers, min(steps, *per_epoch.values()), target, (rounds, seconds), progress)
         machine = provenance.machine(target)
@@ -143,6 +149,7 @@ def stored(
     task: str | Task,
     methods: Sequence[str | Method],
     *,
+    ended: Iterable[Run] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     device: torch.device | str | None = None,
     progress: Progress = quiet,
@@ -153,6 +160,7 @@ def stored(
         store: Where the times are kept.
         task: A task, or its name.
         methods: Methods whose times are wanted.
+        ended: Runs, if only methods that one of them is of are to be timed.
         data_dir: A folder of local copies of the data.
         device: Where to train; None takes the CPU. Times of another device are not taken.
         progress: Told how much is done.
@@ -160,9 +168,17 @@ def stored(
     Returns:
         The times as JSON values, see :meth:`Timing.to_json`; None where they cannot be measured: a method's loss becomes
         infinite, or an epoch has one step.
+
+    Raises:
+        ValueError: A name is unknown, or the data do not fit the task.
     """
     task, wanted = find_task(task), {method.name: method for method in map(find_method, methods)}
+    if ended is not None:
+        there = {run.settings["method"] for run in ended}
+        wanted = {name: method for name, method in wanted.items() if name in there}
     kept = store.timing()
+    if not wanted:
+        return kept
     here = machine_of(device)
     if kept is not None and kept["machine"].get("device", here) == here:
         if set(wanted) <= set(kept["seconds_per_step"]):
@@ -171,7 +187,7 @@ def stored(
         wanted |= {method.name: method for method in others if not method.refusal(task)}
     try:
         timing = measure(task, list(wanted.values()), data_dir=data_dir, device=device, progress=progress)
-    except ValueError:
+    except (DivergedError, OneStepError):
         return None
     store.put_timing(timing.to_json())
     return store.timing()
@@ -196,7 +212,7 @@ def _take_turns(
         for name in _rotated(list(trainers), number):
             turns[name].append(_turn(trainers[name], steps, device))
         number += 1
-        progress("timing", *_share_done(number, rounds + 1, time.perf_counter() - start, seconds))
+        progress("timing steps", *_share_done(number, rounds + 1, time.perf_counter() - start, seconds))
     return turns
 
 

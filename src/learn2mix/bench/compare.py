@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from filelock import Timeout
 
+from learn2mix.bench.budget import Budget
 from learn2mix.bench.data import Data, Progress, quiet
 from learn2mix.bench.lookup import find_task
 from learn2mix.bench.methods.base import Method
@@ -62,12 +63,17 @@ class Comparison:
     Args:
         runs: The runs that there are, in the order of the plan.
         failures: What became of runs that failed, by key.
-        made: How many runs were made now; the others were in the store, or another invocation made them.
+        new: The keys of runs that were made now; the others were in the store, or another invocation made them.
     """
 
     runs: list[Run]
     failures: dict[str, str] = field(default_factory=dict)
-    made: int = 0
+    new: frozenset[str] = frozenset()
+
+    @property
+    def made(self) -> int:
+        """How many runs were made now."""
+        return len(self.new)
 
 
 def compare(
@@ -122,6 +128,34 @@ def compare(
     for cell in busy:  # another invocation had them; by now it may have stored or left them
         tally.make(cell, shelf, device, patient=True)
     return tally.result(cells)
+
+
+def shortened(
+    methods: Sequence[Method],
+    task: Task,
+    budget: Budget | Mapping[str, Budget],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = quiet,
+) -> list[Method]:
+    """Cut what methods do beforehand in the proportion in which a budget is shorter than the task's.
+
+    Args:
+        methods: The methods.
+        task: The task.
+        budget: The budget of every run, or one by the method's name.
+        data_dir: A folder of local copies of the data, which tell how many steps an epoch has.
+        progress: Told how far decoding is, where that is needed.
+    """
+    if all(method.cut(0.5) == method for method in methods):
+        return list(methods)
+    own = [budget[method.name] if isinstance(budget, Mapping) else budget for method in methods]
+    per_epoch = 1
+    if any(one.epochs is None for one in own):
+        train, _ = task.split(task.load(data_dir, progress), seed=0)
+        per_epoch = max(1, len(train) // task.batch_size)
+    parts = [one.in_steps(per_epoch) / (task.epochs * per_epoch) for one in own]
+    return [method.cut(min(1.0, part)) for method, part in zip(methods, parts, strict=True)]
 
 
 def fitting_workers(tasks: Iterable[str | Task]) -> int:
@@ -179,7 +213,7 @@ class _Tally:
         self._watch = watch
         self._runs: dict[str, Run] = {}
         self._failures: dict[str, str] = {}
-        self._made = 0
+        self._new: set[str] = set()
         self._total = 0
 
     def start(self, cells: list[Cell]) -> list[Cell]:
@@ -205,7 +239,8 @@ class _Tally:
             self._failures[cell.key] = made.failure
         else:
             return False
-        self._made += made.now
+        if made.now:
+            self._new.add(cell.key)
         self._tell(str(cell), "ended", 1, 1)
         return True
 
@@ -215,7 +250,8 @@ class _Tally:
 
     def result(self, cells: list[Cell]) -> Comparison:
         """Return all that there is, in the order of the plan."""
-        return Comparison([self._runs[c.key] for c in cells if c.key in self._runs], self._failures, self._made)
+        runs = [self._runs[cell.key] for cell in cells if cell.key in self._runs]
+        return Comparison(runs, self._failures, frozenset(self._new))
 
     def _tell(self, name: str, phase: str, done: int, total: int) -> None:
         self._watch(Event(len(self._runs) + len(self._failures), self._total, name, phase, done, total))

@@ -45,7 +45,7 @@ def find_method(method: str | Method) -> Method:
     return parts[0] if len(parts) == 1 else Composed(tuple(parts))
 
 
-def fitting(task: Task, methods: Sequence[str | Method] | None = None, part: float = 1.0) -> list[Method]:
+def fitting(task: Task, methods: Sequence[str | Method] | None = None) -> list[Method]:
     """Make those methods that fit a task.
 
     One that fits the task's kind but not the task has its stand-in take its place.
@@ -53,11 +53,10 @@ def fitting(task: Task, methods: Sequence[str | Method] | None = None, part: flo
     Args:
         task: The task.
         methods: Methods, or their names; None takes all that are registered.
-        part: The part of the task's budget that they are for, in (0, 1]; see :meth:`Method.cut`.
     """
     asked = methods or [entry.name for entry in registry.entries("method")]
-    cut = [find_method(method).cut(part) for method in asked]
-    stand_ins = [m.instead for m in cut if m.instead and task.kind in m.kinds and m.refusal(task)]
-    fits = [method for method in cut if not method.refusal(task)]
+    made = [find_method(method) for method in asked]
+    stand_ins = [m.instead for m in made if m.instead and task.kind in m.kinds and m.refusal(task)]
+    fits = [method for method in made if not method.refusal(task)]
     known = {method.name for method in fits}
     return [*fits, *(find_method(name) for name in dict.fromkeys(stand_ins) if name not in known)]

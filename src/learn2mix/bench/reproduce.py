@@ -15,7 +15,7 @@ import torch
 from learn2mix.bench import clock
 from learn2mix.bench.analysis.summary import summarise
 from learn2mix.bench.budget import Budget
-from learn2mix.bench.compare import Event, compare, fitting_workers, ignore
+from learn2mix.bench.compare import Event, compare, fitting_workers, ignore, shortened
 from learn2mix.bench.data import Progress, quiet
 from learn2mix.bench.exhibits import PAPER, STUDIES, Exhibit, Panel, Shown
 from learn2mix.bench.exhibits.published import PAPERS_METHODS
@@ -24,7 +24,8 @@ from learn2mix.bench.methods.base import Method
 from learn2mix.bench.record import Run
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
-from learn2mix.bench.tuning import SEEDS, Tuning, tune
+from learn2mix.bench.tuning import Tuning
+from learn2mix.bench.tuning_folder import tuned_in
 
 EXHIBITS = {exhibit.name: exhibit for exhibit in (*PAPER, *STUDIES)}
 """Every table, figure and study by its name."""
@@ -44,6 +45,7 @@ class Reproduction:
         timings: Step times, a task each.
         failures: What became of runs that failed, by key.
         made: How many runs were made now.
+        notes: Where only what is stored is shown: what of that which was asked for is not.
     """
 
     exhibit: Exhibit
@@ -52,6 +54,7 @@ class Reproduction:
     timings: list[Mapping[str, Any]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     made: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def find_exhibit(name: str) -> Exhibit:
@@ -106,7 +109,8 @@ def reproduce(
             own methods only those are taken.
         seeds: How many seeds, from 0; None takes each task's own.
         fraction: The part of each budget E to train for, in (0, 1]; what is read at later parts is left out.
-        stored_only: Train nothing; show what the folder holds, each panel at the longest budget there is.
+        stored_only: Train nothing; show what the folder holds, each panel at the longest budget up to that part, or else
+            at the shortest beyond it.
         data_dir: A folder of local copies of the data.
         device: Where to train; None takes the CPU.
         workers: Processes to train in; None takes what suits task and machine.
@@ -123,7 +127,7 @@ def reproduce(
         )
     for method in [] if methods in (None, ["all"]) else methods or []:
         find_method(method)  # an unknown name is refused before hours of training
-    how = _How(Path(folder), seeds, fraction, stored_only, data_dir, device, workers, watch, progress)
+    how = _How(Path(folder), methods, seeds, fraction, stored_only, data_dir, device, workers, watch, progress)
     result = Reproduction(exhibit)
     errors: list[Exception] = []
     parts = []
@@ -138,6 +142,8 @@ def reproduce(
     if errors and not result.runs:
         raise errors[0]
     _sum_up(result, parts)
+    if stored_only:
+        result.notes = _notes(exhibit, parts, how)
     return result
 
 
@@ -156,13 +162,15 @@ def _arms(panel: Panel, exhibit: Exhibit, methods: Sequence[str] | None) -> list
 
 @dataclass(frozen=True)
 class _Part:
-    """A panel's runs; see :class:`Shown` for the rest."""
+    """A panel's runs, which of its methods are not tuned or not stored; see :class:`Shown` for the rest."""
 
     panel: Panel
     runs: list[Run]
     fraction: float
     missing: int = 0
     tuning: str = ""
+    untuned: Sequence[str] = ()
+    absent: Sequence[str] = ()
 
 
 def _sum_up(result: Reproduction, parts: Sequence[_Part]) -> None:
@@ -179,6 +187,7 @@ class _How:
     """How runs are made; see :func:`reproduce`."""
 
     folder: Path
+    methods: Sequence[str] | None
     seeds: int | None
     fraction: float
     stored_only: bool
@@ -200,78 +209,102 @@ def _make(result: Reproduction, panel: Panel, arms: list[Method], how: _How) -> 
     store, words = Store(how.folder / panel.folder), ""
     shared = {**task.settings(), "evaluate_on": "test"}
     seeds = range(how.seeds or task.seeds)
+    asked = arms
+    untuned: list[str] = []
+    absent: list[str] = []
     if panel.tuned:
-        arms, words, shared["data"] = _tuned(store.folder, task, arms, seeds, how)
+        tuning, shared["data"] = _tuned(store.folder, task, arms, seeds, how)
+        words = "" if tuning is None else tuning.words
+        arms = [] if tuning is None else list(tuning.methods_for(task, seeds, shared["data"]))
+        untuned = [method.name for method in asked if method.name not in {arm.name for arm in arms}]
     if how.stored_only:
-        runs, fraction = _stored(store, shared, task, arms, panel, how.seeds)
+        runs, fraction, absent = _stored(store, shared, task, arms, panel, how)
         missing, timing = 0, store.timing()
     else:
         budget = Budget(epochs=panel.epochs(how.fraction))
-        arms = _cut(arms, task, budget.epochs or 1)
+        arms = shortened(arms, task, budget)
         done = compare([task], arms, seeds, store=store, budget=budget, **how.options(task))
         runs, fraction, missing = done.runs, how.fraction, len(done.failures)
         result.made += done.made
         result.failures |= done.failures
-        ended = {run.settings["method"] for run in runs}
-        timed = [method for method in arms if method.name in ended]
-        timing = clock.stored(store, task, timed, data_dir=how.data_dir, device=how.device, progress=how.progress)
+        timing = clock.stored(
+            store, task, arms, ended=runs, data_dir=how.data_dir, device=how.device, progress=how.progress
+        )
     result.timings.extend([timing] if timing is not None else [])
     result.runs.extend(runs)
-    return _Part(panel, runs, fraction, missing, words)
+    return _Part(panel, runs, fraction, missing, words, untuned, absent)
 
 
 def _tuned(
     folder: Path, task: Task, arms: Sequence[Method], reported: range, how: _How
-) -> tuple[list[Method], str, str | None]:
-    """Give the tuned methods, tuning them first if that is missing, in words how many trials they had, and their data."""
-    place = folder / "tuned.json"
-    data = None if how.stored_only else task.load(how.data_dir, lambda *phase: how.watch(Event(0, 0, "", *phase)))
-    if not place.exists():
-        if data is None:
-            return [], "", None
-        # where a run is cheap enough for many seeds, so is a trial
-        seeds = SEEDS if task.seeds >= 20 else SEEDS[:1]
-        trials = Store(folder / "trials")
-        tune(task, arms, store=trials, seeds=seeds, reported=reported, data=data, **how.options(task)).save(place)
-    tuning = Tuning.load(place)
-    on = tuning.data if data is None else data.fingerprint
-    more = [f"{choice.method.name} {choice.extensions}" for choice in tuning.choices if choice.extensions]
-    edges = [choice.method.name for choice in tuning.choices if choice.edges]
-    words = (
-        f"Tuned on a tenth of the training set, held out, and on {len(tuning.seeds)} other seeds: {tuning.trials} trials a "
-        f"method at {tuning.budget['epochs']} epochs"
-    )
-    words += f", and where the best lay at an edge more: {', '.join(more)}." if more else "."
-    words += f" Still at an edge: {', '.join(edges)}." if edges else ""
-    return list(tuning.methods_for(task, reported, on)), words, on
+) -> tuple[Tuning | None, str | None]:
+    """Give what was chosen for methods, tuning those for which nothing is, and the data that it holds for."""
+    if how.stored_only:
+        place = folder / "tuned.json"
+        tuning = Tuning.load(place).only([method.name for method in arms]) if place.exists() else None
+        return tuning, None if tuning is None else tuning.data
+    data = task.load(how.data_dir, lambda *phase: how.watch(Event(0, 0, "", *phase)))
+    return tuned_in(folder, task, arms, reported=reported, data=data, **how.options(task)), data.fingerprint
 
 
 def _stored(
-    store: Store, shared: Mapping[str, Any], task: Task, arms: Sequence[Method], panel: Panel, seeds: int | None
-) -> tuple[list[Run], float]:
-    """Find a panel's runs in a store: of these methods, at the longest budget up to its own of which there are any."""
+    store: Store, shared: Mapping[str, Any], task: Task, arms: Sequence[Method], panel: Panel, how: _How
+) -> tuple[list[Run], float, list[str]]:
+    """Find a panel's runs in a store, at the budget nearest to what is asked, rather below than above; and who has none."""
     found = [
         run
         for run in store.runs()
         if all(run.settings.get(key) == value for key, value in shared.items())
         and run.settings.get("epochs", math.inf) <= panel.epochs()
-        and (seeds is None or run.settings["seed"] < seeds)
+        and (how.seeds is None or run.settings["seed"] < how.seeds)
     ]
     if panel.length > 1:  # a shorter run says nothing of what comes after
         found = [run for run in found if run.settings["epochs"] == panel.epochs()]
-    for epochs in sorted({run.settings["epochs"] for run in found}, reverse=True):
-        wanted = [
-            {"epochs": epochs, "method": m.name, "method_version": m.version, "method_settings": m.settings(task)}
-            for m in _cut(arms, task, epochs)
-        ]
-        there = [run for run in found if {key: run.settings[key] for key in wanted[0]} in wanted] if wanted else []
+    asked = panel.epochs(how.fraction)
+    for epochs in sorted({run.settings["epochs"] for run in found}, key=lambda one: (one > asked, abs(asked - one))):
+        there, absent = [], []
+        for arm in shortened(arms, task, Budget(epochs=epochs)):
+            own = {"method": arm.name, "method_version": arm.version, "method_settings": arm.settings(task)}
+            its = [run for run in found if all(run.settings[k] == v for k, v in {**own, "epochs": epochs}.items())]
+            there += its
+            absent += [] if its else [arm.name]
         if there:
             # of runs on several states of the data those of the one that most are on
             data = Counter(run.settings["data"] for run in there).most_common(1)[0][0]
-            return [run for run in there if run.settings["data"] == data], min(1.0, epochs / panel.epochs())
-    return [], 0.0
+            kept = {run.key for run in there if run.settings["data"] == data}
+            return [run for run in found if run.key in kept], min(1.0, epochs / panel.epochs()), absent
+    return [], 0.0, [arm.name for arm in arms]
 
 
-def _cut(arms: Sequence[Method], task: Task, epochs: int) -> list[Method]:
-    """Cut what methods do beforehand along with a budget that is a part of the task's."""
-    return [method.cut(min(1.0, epochs / task.epochs)) for method in arms]
+def _notes(exhibit: Exhibit, parts: Sequence[_Part], how: _How) -> list[str]:
+    """Say what was asked for and is not stored: whole panels in one line, of the others what they lack."""
+    notes = []
+    empty = [part.panel.title for part in parts if not part.runs]
+    if empty:
+        limits = [f"methods {', '.join(how.methods)}"] if how.methods else []
+        limits += [f"seeds below {how.seeds}"] if how.seeds is not None else []
+        where = f"{how.folder}" if how.folder.is_dir() else f"{how.folder}, which is no folder"
+        notes.append(f"no run is stored of {'; '.join(empty)}{''.join(f'; {one}' for one in limits)} in {where}")
+    for part in parts:
+        lacks = _lacks(exhibit, part, how)
+        notes += [f"{part.panel.title}, in {how.folder / part.panel.folder}: {'; '.join(lacks)}"] if lacks else []
+    return [f"{exhibit.name}: {note}" for note in notes]
+
+
+def _lacks(exhibit: Exhibit, part: _Part, how: _How) -> list[str]:
+    lacks = [f"not tuned: {', '.join(part.untuned)}"] if part.untuned and (part.runs or how.methods) else []
+    if not part.runs:
+        return lacks
+    methods = list(how.methods or ())
+    absent = list(part.absent) if methods or part.panel.methods or exhibit.of_paper else []
+    if methods != ["all"]:  # those that do not fit, or are not among the panel's own
+        known = {*part.untuned, *absent, *(run.settings["method"] for run in part.runs)}
+        absent += [name for name in (find_method(method).name for method in methods) if name not in known]
+    lacks += [f"not stored: {', '.join(dict.fromkeys(absent))}"] if absent else []
+    seeds = Counter((run.settings["method"], str(run.settings["method_settings"])) for run in part.runs)
+    fewer = [f"{name} {number}" for (name, _), number in seeds.items() if number < (how.seeds or 0)]
+    lacks += [f"of {how.seeds} seeds there are fewer: {', '.join(fewer)}"] if fewer else []
+    epochs, wanted = part.runs[0].settings["epochs"], part.panel.epochs(how.fraction)
+    if how.fraction < 1 and epochs != wanted:
+        lacks.append(f"{wanted} epochs were asked for, and these runs have {epochs}")
+    return lacks

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,23 @@ class Tuning:
         _require_apart(self.seeds, seeds)
         return [choice.method for choice in self.choices]
 
+    def only(self, names: Collection[str]) -> Tuning:
+        """Keep what was chosen for some methods."""
+        return dataclasses.replace(self, choices=tuple(c for c in self.choices if c.method.name in names))
+
+    @property
+    def words(self) -> str:
+        """How the methods were tuned."""
+        more = [f"{choice.method.name} {choice.extensions}" for choice in self.choices if choice.extensions]
+        edges = [choice.method.name for choice in self.choices if choice.edges]
+        seeds = f"{len(self.seeds)} other {'seed' if len(self.seeds) == 1 else 'seeds'}"
+        words = (
+            f"Tuned on a tenth of the training set, held out, and on {seeds}: {self.trials} trials a method at "
+            f"{Budget(**self.budget)}"
+        )
+        words += f", and where the best lay at an edge more: {', '.join(more)}." if more else "."
+        return words + (f" Still at an edge: {', '.join(edges)}." if edges else "")
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
         own = {name: getattr(self, name) for name in ("data", "trials")}
@@ -204,7 +221,7 @@ class Tuning:
             return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} cannot be used ({error}); tune again, which reads back what runs there are"
+                f"{path} cannot be used ({error}); delete it and tune again, which reads back what runs there are"
             ) from error
 
 
@@ -251,6 +268,11 @@ class _Search:
 
     def _own(self, point: Point) -> dict[str, float]:
         return {self.setting: self._values[point.place]} if self.setting else {}
+
+
+def trial_budget(budget: int | Budget | None, task: Task) -> Budget:
+    """Give the budget of a trial, a quarter of the task's where none is given."""
+    return Budget.of(budget, max(1, round(task.epochs / 4)))
 
 
 def tune(
@@ -313,7 +335,7 @@ def tune(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"the methods are {names}; give at least one, and each once")
     data = data or task.load(data_dir, lambda phase, done, total: watch(Event(0, 0, "", phase, done, total)))
-    budget = Budget.of(budget, max(1, round(task.epochs / 4)))
+    budget = trial_budget(budget, task)
     while batch := [(search, point) for search in searches for point in next(search.rounds, ())]:
         total = len(seeds) * sum(trials + search.points.extensions for search in searches)
         before = len(seeds) * sum(len(search.trials) for search in searches)

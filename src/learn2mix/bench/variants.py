@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from learn2mix.bench.tasks.base import Task
 from learn2mix.checks import Range, number, whole_number
 
 _POSITIVE = Range(0, low_open=True, high_open=True)
+_LONGEST = 160
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -27,6 +30,7 @@ def vary(
     *,
     profile: str | None = None,
     imbalance_factor: float | None = None,
+    proportions: Sequence[float] | None = None,
     optimizer: str | None = None,
     learning_rate: float | None = None,
     batch_size: int | None = None,
@@ -35,32 +39,25 @@ def vary(
 
     Args:
         task: The task, or its name.
-        profile: The imbalance of its training set, by name, see :func:`learn2mix.bench.data.profiles.named`; ``"none"`` leaves
+        profile: The imbalance of its training set, by name; see :func:`learn2mix.bench.data.profiles.named`. ``"none"`` leaves
             the set as it is.
-        imbalance_factor: How many times rarer the rarest groups become, at least 1; with a profile.
+        imbalance_factor: How many times rarer the rarest groups become, at least 1; with a profile that takes it.
+        proportions: The groups' relative sizes in their order, one a group, each above 0; with ``"given"``.
         optimizer: One of :data:`OPTIMIZERS`.
         learning_rate: Above 0.
         batch_size: Examples a batch, at least 1.
 
     Raises:
         TypeError: A number is none.
-        ValueError: A name is unknown, a number is out of range, or a profile and its factor do not go together.
+        ValueError: A name is unknown, a number is out of range, or a profile takes something else.
 
     >>> vary("digits", profile="exponential", imbalance_factor=20, learning_rate=0.01).profile
     Exponential(factor=20)
     """
     base = find_task(task)
     changes: dict[str, Any] = {}
-    plain = profile in (None, "none")
-    if plain != (imbalance_factor is None):
-        raise ValueError(
-            f"profile is {profile!r} and the imbalance factor {imbalance_factor}; a profile needs a factor, and a factor a "
-            "profile: for instance exponential and 100"
-        )
-    if imbalance_factor is not None:
-        number("imbalance_factor", imbalance_factor, Range(1, high_open=True), fix="for instance 10")
-    if profile is not None:
-        changes["profile"] = None if imbalance_factor is None else named(profile, imbalance_factor)
+    if any(given is not None for given in (profile, imbalance_factor, proportions)):
+        changes["profile"] = named(profile, imbalance_factor=imbalance_factor, proportions=proportions)
     if optimizer is not None:
         if optimizer not in OPTIMIZERS:
             raise ValueError(f"no optimiser is called {optimizer!r}; there are: {', '.join(OPTIMIZERS)}")
@@ -85,7 +82,9 @@ def folder_name(task: Task) -> str:
     except ValueError:
         return task.name
     differing = {key: value for key, value in task.settings().items() if value != usual[key]}
-    return "+".join([task.name, *(f"{key}={_plain(value)}" for key, value in differing.items())])
+    name = "+".join([task.name, *(f"{key}={_plain(value)}" for key, value in differing.items())])
+    # a file system takes 255 bytes: of a hundred given proportions their digest tells them apart
+    return name if len(name) <= _LONGEST else f"{name[:_LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _plain(value: Any) -> str:

@@ -16,7 +16,7 @@ def main() -> None:
     try:
         import typer
 
-        from learn2mix.cli.commands import app
+        from learn2mix.cli.commands import app, command_in
         from learn2mix.cli.terminal import fail
     except ImportError as error:
         raise SystemExit(f"learn2mix: the command line needs {error.name}: pip install 'learn2mix[bench]'") from None
@@ -27,7 +27,7 @@ def main() -> None:
         fail("interrupted; what was done so far is kept, and the same command goes on from there")
     except Exception as error:
         if hasattr(error, "format_message"):  # wrong usage; typer keeps the class to itself
-            fail(f"{error.format_message()}; see learn2mix --help", 2)
+            fail(f"{error.format_message()}; see learn2mix {command_in(arguments)}--help", 2)
         if os.environ.get("LEARN2MIX_TRACEBACK") or not isinstance(error, _EXPECTED):
             raise
         fail(str(error) or type(error).__name__)

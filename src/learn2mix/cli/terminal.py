@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -70,9 +71,14 @@ def results_console() -> Console:
 
 
 class Bar:
-    """Shows how far runs and timing are."""
+    """Shows how far runs and timing are.
+
+    Attributes:
+        heading: What the runs are for; empty for the comparison itself.
+    """
 
     def __init__(self, progress: Progress) -> None:
+        self.heading = ""
         self._progress = progress
         self._row = progress.add_task("starting", total=None)
 
@@ -80,10 +86,14 @@ class Bar:
         """Move on with the runs of a comparison."""
         part = event.phase_done / max(event.phase_total, 1)
         within = event.run and event.phase != "ended"
-        what = f"{event.run}: {event.phase} {part:.0%}" if within else event.run or event.phase
+        what = f"{event.run}: {event.phase} {part:.0%}" if within else event.run or event.phase.replace("ended", "")
+        counted = f"{event.done} of {event.total} runs" if event.total else ""
         done = event.done + (min(part, 0.99) if event.phase == "training" else 0.0)
         self._progress.update(
-            self._row, total=event.total or None, completed=done, description=f"{event.done} of {event.total}  {what}"
+            self._row,
+            total=event.total or None,
+            completed=done,
+            description="  ".join(filter(None, (self.heading, counted, what))),
         )
 
     def step(self, phase: str, done: int, total: int) -> None:
@@ -91,18 +101,22 @@ class Bar:
         self._progress.update(self._row, total=total, completed=done, description=phase)
 
 
+class _Times(ProgressColumn):
+    """The time so far, and the time left where it can be told."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """Say what is known."""
+        known = {"so far": task.elapsed, "left": task.time_remaining}
+        return Text(", ".join(f"{timedelta(seconds=int(s))} {what}" for what, s in known.items() if s is not None))
+
+
 @contextmanager
 def progress() -> Iterator[Bar]:
     """Show a bar with the time left on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("so far,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), _Times())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         yield Bar(shown)
 

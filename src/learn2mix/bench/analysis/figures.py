@@ -151,6 +151,7 @@ class TaskSummary:
         rows: A row a method, the reference first, then the focus, then by name.
         arms: The runs behind the rows, in their order.
         notes: What is missing or uneven, in words.
+        comparisons: See :class:`Summary`.
     """
 
     task: str
@@ -169,6 +170,7 @@ class TaskSummary:
     rows: tuple[Row, ...]
     arms: tuple[Arm, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
+    comparisons: int = 0
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -201,7 +203,7 @@ class Summary:
         """Return all figures as JSON values; numbers that are not finite become None."""
         tasks = []
         for task in self.tasks:
-            values = {name: value for name, value in vars(task).items() if name != "arms"}
+            values = {name: value for name, value in vars(task).items() if name not in ("arms", "comparisons")}
             tasks.append({**values, "rows": [row.to_json() for row in task.rows]})
         result: dict[str, Any] = finite({"comparisons": self.comparisons, "tasks": tasks})
         return result

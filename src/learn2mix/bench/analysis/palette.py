@@ -28,15 +28,26 @@ _SPARE = (
     ("#661100", "#d9826f"),
     ("#6699cc", "#8fb9e6"),
 )
-_DASHES = ("solid", "dash", "dot", "dashdot")
+# What a method's settings shade into, the first dark and the last light: how far towards which colour, on either ground.
+_ENDS = (("#2a0a50", 0.75), ("#ffffff", 0.3)), (("#5b2fa8", 0.65), ("#ffffff", 0.7))
+# Lengths of strokes and gaps in pixels, and what a bar has in their place.
+_MARKS = (
+    ((), ""),
+    ((8, 4), "/"),
+    ((2, 3), "."),
+    ((8, 3, 2, 3), "x"),
+    ((15, 4), "-"),
+    ((8, 3, 2, 3, 2, 3), "\\"),
+)
 
 Style = Mapping[str, Any]
 
 
 def swatches(tasks: Sequence[TaskSummary]) -> dict[str, Style]:
-    """Give each name in some tasks its method's ``colors`` (on light, on dark) and a ``dash``.
+    """Give each name in some tasks its ``colors`` (on light, on dark), ``dash`` (pixels) and ``pattern`` (of a bar).
 
-    Several names of one method differ by dashes, and so do colours used again.
+    A method's plain name has the method's colour. Its names with settings differ by shade and by dashes; methods that share
+    a colour differ by dashes.
     """
     methods = method_names(tasks)
     unknown = sorted({method for method in methods.values() if method not in _COLOURS})
@@ -45,7 +56,18 @@ def swatches(tasks: Sequence[TaskSummary]) -> dict[str, Style]:
     styles: dict[str, Style] = {}
     for name, method in methods.items():
         colour = colours[method]
-        dash = used.get(colour, 1 if method in unknown else 0)
-        styles[name] = {"colors": list(colour), "dash": _DASHES[dash % len(_DASHES)]}
-        used[colour] = dash + 1
+        mark = used.get(colour, 1 if method in unknown else 0)
+        variants = [other for other in methods if methods[other] == method != other]
+        place = 2 * variants.index(name) / (len(variants) - 1) - 1 if len(variants) > 1 and name in variants else 0.0
+        dash, pattern = _MARKS[mark % len(_MARKS)]
+        shades = [_shade(base, ends, place) for base, ends in zip(colour, _ENDS, strict=True)]
+        styles[name] = {"colors": shades, "dash": list(dash), "pattern": pattern}
+        used[colour] = mark + 1
     return styles
+
+
+def _shade(colour: str, ends: Sequence[tuple[str, float]], place: float) -> str:
+    """Mix a colour with one of two others: all the first's part at place -1, none at 0, all the second's part at 1."""
+    other, part = ends[place > 0]
+    pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(other[1:]), strict=True)
+    return "#" + bytes(round(own + (to - own) * part * abs(place)) for own, to in pairs).hex()

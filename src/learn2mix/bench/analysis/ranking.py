@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from learn2mix import registry
 from learn2mix.bench.analysis import stats
-from learn2mix.bench.analysis.figures import Arm, Summary, TaskSummary
+from learn2mix.bench.analysis.figures import Arm, Row, Summary, TaskSummary
 from learn2mix.bench.analysis.quantities import PRIMARY, Array
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
@@ -56,18 +57,43 @@ def opponents(summary: Summary) -> tuple[str, ...]:
     return tuple(method for method in OPPONENTS if any(task.row(method) for task in summary.tasks))
 
 
+def foremost(task: TaskSummary) -> list[Row]:
+    """Choose a row a method: the reference, the focus and the opponents first, then from the lowest metric up.
+
+    Of several settings of a method those count that it has on the task when none is asked for; else the first.
+    """
+    rows: dict[str, Row] = {}
+    for row, arm in zip(task.rows, task.arms, strict=True):
+        if row.method not in rows or _is_default(arm, task):
+            rows[row.method] = row
+    first = [rows.pop(method) for method in dict.fromkeys((REFERENCE, FOCUS, *OPPONENTS)) if method in rows]
+    return [*first, *sorted(rows.values(), key=lambda row: (np.isnan(row.final.mean), row.final.mean))]
+
+
+def _is_default(arm: Arm, task: TaskSummary) -> bool:
+    """Tell whether runs have the settings that their method takes from their task; not where either is unknown."""
+    registry.load()
+    try:
+        method, on = registry.get("method", arm.method).part, registry.get("task", task.task).part
+    except ValueError:
+        return False
+    return bool(next(iter(arm.runs.values())).settings.get("method_settings") == method().settings(on))
+
+
 def rank(summary: Summary, opponent: str = REFERENCE) -> tuple[Standing, ...]:
-    """Set every method beside an opponent over the tasks and seeds that both have, the most often lower first.
+    """Set every method beside an opponent over the tasks and seeds that both have.
 
     Args:
-        summary: The figures; a task under several settings counts as several.
+        summary: The figures; a task under several settings counts as several, one on which every method ends worse than a
+            constant prediction does not count.
         opponent: The method to rank against.
 
     Returns:
-        A standing a method that has a task and seed in common with the opponent.
+        A standing a method that has a task and seed in common with the opponent: those over most tasks first, of equally
+        many the most often lower.
     """
     pools: dict[str, _Pool] = {}
-    for task in summary.tasks:
+    for task in (task for task in summary.tasks if not task.worse_than_constant):
         theirs = next((arm for arm in task.arms if arm.method == opponent), None)
         for arm in task.arms:
             seeds = sorted(arm.runs.keys() & theirs.runs.keys()) if theirs and theirs is not arm else []
@@ -77,7 +103,7 @@ def rank(summary: Summary, opponent: str = REFERENCE) -> tuple[Standing, ...]:
                 pool.theirs.append(_finals(theirs, seeds))
                 pool.constants.append(_constants(arm, seeds))
     standings = [_standing(name, pool) for name, pool in pools.items()]
-    return tuple(sorted(standings, key=lambda standing: (-standing.improvement.mean, standing.name)))
+    return tuple(sorted(standings, key=lambda own: (-own.tasks, -own.improvement.mean, own.name)))
 
 
 def _finals(arm: Arm, seeds: Sequence[int]) -> Array:
@@ -119,11 +145,12 @@ def _middle(scores: Sequence[Array]) -> Estimate:
 
 
 def _interval(statistic: stats.Statistic, *samples: Sequence[Array]) -> tuple[float | None, float | None]:
-    """Bound a statistic, where every task has the two runs that this takes and all scores are finite."""
+    """Bound a statistic, where every task has the two runs that this takes, all scores are finite and draws differ."""
     tasks = [task for sample in samples for task in sample]
     if min(task.size for task in tasks) < 2 or not all(np.isfinite(task).all() for task in tasks):
         return None, None
-    return stats.bootstrap_interval(statistic, *samples, seed=0)
+    low, high = stats.bootstrap_interval(statistic, *samples, seed=0)
+    return (None, None) if np.isclose(low, high, rtol=1e-12, atol=0) else (low, high)
 
 
 def method_names(tasks: Sequence[TaskSummary]) -> Mapping[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -290,8 +290,8 @@ def _adjust(tasks: Sequence[TaskSummary]) -> Summary:
             replace(row, p_adjusted=(p := next(adjusted)), verdict=row.verdict or verdict(row.difference, p))
             for row in task.rows
         ]
-        judged.append(replace(task, rows=tuple(rows)))
-    return Summary(tuple(judged), sum(p is not None for p in p_values))
+        judged.append(replace(task, rows=tuple(rows), comparisons=len(p_values) - p_values.count(None)))
+    return Summary(tuple(judged), len(p_values) - p_values.count(None))
 
 
 def verdict(difference: Estimate | None, p_adjusted: float | None = None) -> str:
@@ -310,9 +310,35 @@ def verdict(difference: Estimate | None, p_adjusted: float | None = None) -> str
     return "better" if difference.high < 0 else "worse"
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A difference and what is to be said of it.
+
+    Args:
+        difference: The difference; below 0 is better.
+        verdict: ``"better"``, ``"worse"`` or ``"undecided"``.
+        family: How many comparisons the verdict is adjusted for, itself among them.
+    """
+
+    difference: Estimate
+    verdict: str
+    family: int
+
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+def judge(family: Mapping[_Key, Estimate]) -> dict[_Key, Judged]:
+    """Judge differences together, by Holm's adjustment over all of them that have a p-value."""
+    p_values = [found.p for found in family.values()]
+    adjusted = zip(family.items(), stats.holm(p_values), strict=True)
+    tested = len(p_values) - p_values.count(None)
+    return {key: Judged(found, verdict(found, p), tested) for (key, found), p in adjusted}
+
+
 def against_each(
     tasks: Sequence[TaskSummary | None], compare: Callable[[Arm, Arm], Estimate | None]
-) -> dict[tuple[int, str], tuple[Estimate, str]]:
+) -> dict[tuple[int, str], Judged]:
     """Compare learn2mix with every other method on every task; a method's verdicts take Holm's adjustment over its tasks.
 
     Args:
@@ -320,8 +346,7 @@ def against_each(
         compare: Gives learn2mix less the other, paired by seed; None where that cannot be.
 
     Returns:
-        By a task's place and a method, what can be compared and its verdict. Of a method with several settings the first
-        counts.
+        By a task's place and a method, what can be compared. Of a method with several settings the first counts.
     """
     differences: dict[str, dict[int, Estimate]] = {}
     for place, task in enumerate(tasks):
@@ -330,9 +355,4 @@ def against_each(
         for method, theirs in arms.items():
             if ours is not None and (found := compare(ours, theirs)) is not None:
                 differences.setdefault(method, {})[place] = found
-    judged = {}
-    for method, by_task in differences.items():
-        adjusted = stats.holm([found.p for found in by_task.values()])
-        for (place, found), p in zip(by_task.items(), adjusted, strict=True):
-            judged[place, method] = found, verdict(found, p)
-    return judged
+    return {(place, method): found for method, by in differences.items() for place, found in judge(by).items()}

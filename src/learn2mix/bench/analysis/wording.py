@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from learn2mix.bench.analysis.figures import Row, TaskSummary
 from learn2mix.bench.analysis.quantities import BALANCED, NATURAL, PRIMARY, WORST_GROUP, Quantity
 from learn2mix.bench.analysis.stats import Estimate, Reached
-from learn2mix.bench.analysis.summary import FOCUS, LEVEL, REFERENCE, verdict
+from learn2mix.bench.analysis.summary import FOCUS, LEVEL, REFERENCE, Judged, verdict
 
 NONE = "\u2013"  # en dash
 MINUS = "\u2212"
+VERDICTS = ("better", "worse", "undecided")
+PLUS_MINUS = "\u00b1 is half a 95 % interval"
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def results_table(task: TaskSummary) -> list[Column]:
         Column(f"Difference to {REFERENCE}", tuple(signed(row.difference, scale) for row in rows)),
         Column("95 % interval", tuple(interval(row.difference, scale, row.n) for row in rows)),
         Column("p (Holm)", tuple(_p_value(row.p_adjusted) for row in rows)),
-        Column("Verdict", tuple(row.verdict or NONE for row in rows), numeric=False),
+        Column("Verdict", tuple(_row_verdict(row) for row in rows), numeric=False),
         *(
             Column(with_unit(title, unit), tuple(written(row.estimates[quantity], scale) for row in rows))
             for title, quantity in (("Worst group", WORST_GROUP), ("Balanced", BALANCED), ("Natural mix", NATURAL))
@@ -149,28 +151,53 @@ def cost_table(task: TaskSummary) -> list[Column]:
         Column("Steps", tuple(_median(row.to_target.get("steps")) for row in rows)),
         Column("Examples", tuple(_median(row.to_target.get("examples")) for row in rows)),
         Column("Seconds", tuple(_median(row.to_target.get("seconds"), 2) for row in rows)),
-        Column("Seconds, prepared", tuple(_median(row.to_target_prepared.get("seconds"), 2) for row in rows)),
+        Column("Seconds with preparation", tuple(_median(row.to_target_prepared.get("seconds"), 2) for row in rows)),
     ]
     return [
         *(columns if task.target is not None else columns[:1]),
         Column("Forwarded, an epoch", tuple(count(row.forwarded_per_epoch) for row in rows)),
         Column("Backward, an epoch", tuple(count(row.backpropagated_per_epoch) for row in rows)),
-        Column("Step, ms", tuple(_milliseconds(row.step_seconds) for row in rows)),
-        Column("Prepared, s", tuple(f"{row.preparation['seconds']:.2f}" for row in rows)),
-        Column("Prepared, examples", tuple(count(row.preparation["examples"]) for row in rows)),
+        Column("Step, ms", _milliseconds([row.step_seconds for row in rows])),
+        Column("Preparation, s", tuple(f"{row.preparation['seconds']:.2f}" for row in rows)),
+        Column("Preparation, examples", tuple(count(row.preparation["examples"]) for row in rows)),
     ]
 
 
 def headline(task: TaskSummary) -> str:
     """Say in a few sentences how the focus compares with the reference, and no more than the intervals bear out.
 
-    Where there are several of it, with other settings, each has a line.
+    Where there are several of it, with other settings, each has a line. It ends with how to read the table.
     """
     theirs, focus = task.row(REFERENCE), [row for row in task.rows if row.method == FOCUS]
     if not focus or theirs is None:
         absent = REFERENCE if focus else FOCUS
-        return f"There is no run of {absent} here, so nothing is said of {FOCUS} against {REFERENCE}."
-    return "\n".join(_against(ours, theirs, task, brief=len(focus) > 1) for ours in focus)
+        said = f"There is no run of {absent} here, so nothing is said of {FOCUS} against {REFERENCE}."
+    else:
+        lines = [_against(ours, theirs, task, brief=len(focus) > 1) for ours in focus]
+        said = "\n".join([*lines, _lowest(task)] if len(focus) > 1 else lines)
+    return " ".join(sentence for sentence in (said.strip(), _how_to_read(task)) if sentence)
+
+
+def _lowest(task: TaskSummary) -> str:
+    """Name the method with the lowest mean, where that is another than the focus."""
+    rows = [row for row in task.rows if math.isfinite(row.final.mean)]
+    best = min(rows, key=lambda row: (row.final.mean, row.method != FOCUS), default=None)
+    if best is None or best.method == FOCUS or len(task.rows) == 2:
+        return ""
+    scale = scale_of(task)
+    if _value(best, scale) in [_value(row, scale) for row in rows if row.method == FOCUS]:
+        return ""  # too close to be told apart by what is written
+    return f"Lowest of the {len({row.method for row in task.rows})} methods is {best.name}, {_value(best, scale)}."
+
+
+def _how_to_read(task: TaskSummary) -> str:
+    spread = any(row.final.half_width is not None for row in task.rows)
+    parts = [PLUS_MINUS] if spread else []
+    if task.comparisons > 1:
+        parts.append(
+            f"verdicts take Holm's adjustment over the {task.comparisons} comparisons to {REFERENCE} shown together"
+        )
+    return f"{capital('; '.join(parts))}." if parts else ""
 
 
 def _against(ours: Row, theirs: Row, task: TaskSummary, *, brief: bool) -> str:
@@ -182,7 +209,7 @@ def _against(ours: Row, theirs: Row, task: TaskSummary, *, brief: bool) -> str:
     if brief:
         return ends
     target = "" if task.target is None else f"{scale.number(task.target)}{scale.unit}"
-    sentences = [ends, _others(ours, scale), _speed(ours, theirs, target)]
+    sentences = [ends, _lowest(task), _others(ours, scale), _speed(ours, theirs, target)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -204,15 +231,18 @@ def _comparison(row: Row, scale: Scale) -> str:
     return f"undecided ({evidence})."
 
 
+_OTHERS = {WORST_GROUP: "worst group", BALANCED: "mean over groups", NATURAL: "training set's own mix"}
+
+
 def _others(row: Row, scale: Scale) -> str:
-    """Word the worst group's and the balanced metric, judged by their intervals alone."""
+    """Word the metric under other weightings of the groups, judged by their intervals alone."""
     parts = []
-    for quantity in (WORST_GROUP, BALANCED):
+    for quantity, place in _OTHERS.items():
         difference = row.differences.get(quantity)
         if difference is not None and difference.low is not None and difference.high is not None:
             between = f"{scale.between(difference.low, difference.high, signed=True)}{scale.step}"
-            parts.append(f"{verdict(difference)} on the {quantity.label} ({between})")
-    return f"By interval alone it is {' and '.join(parts)}." if parts else ""
+            parts.append(f"{verdict(difference)} on the {place} ({between})")
+    return f"By interval alone it is {listed(parts)}." if parts else ""
 
 
 def _speed(ours: Row, theirs: Row, target: str) -> str:
@@ -269,6 +299,43 @@ def with_interval(difference: Estimate, scale: Scale) -> str:
     return signed(difference, scale) + ("" if bounds == NONE else f" ({bounds})")
 
 
+def words(difference: Estimate | None, verdict_: str) -> str:
+    """Word a verdict; where only the adjustment keeps it undecided, with what the interval alone says.
+
+    >>> words(Estimate(1.0, 0.5, 1.5, 5), "undecided")
+    'undecided (interval alone: worse)'
+    """
+    alone = verdict(difference)
+    return f"{verdict_} (interval alone: {alone})" if verdict_ == "undecided" != alone else verdict_
+
+
+def judged_words(judged: Judged, scale: Scale) -> str:
+    """Write a difference, its interval and its verdict."""
+    return f"{with_interval(judged.difference, scale)} {words(judged.difference, judged.verdict)}"
+
+
+def tally(found: Sequence[Judged]) -> str:
+    """Count verdicts, and of those left undecided what the intervals alone say."""
+    said = [one.verdict for one in found]
+    counts = [f"{said.count(word)} {word}" for word in VERDICTS if word in said]
+    alone = [verdict(one.difference) for one in found if one.verdict == "undecided"]
+    doubts = [f"{alone.count(word)} {word}" for word in ("better", "worse") if word in alone]
+    return (", ".join(counts) + (f" (interval alone: {', '.join(doubts)})" if doubts else "")) or NONE
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Join parts of a sentence.
+
+    >>> listed(["a", "b", "c"]), listed(["a"])
+    ('a, b and c', 'a')
+    """
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _row_verdict(row: Row) -> str:
+    return words(row.difference, row.verdict) or NONE
+
+
 def _p_value(p: float | None) -> str:
     if p is None:
         return NONE
@@ -286,8 +353,11 @@ def _median(reached: Reached | None, decimals: int = 0) -> str:
     return f"{reached.median:,.{1 if halved else decimals}f}"
 
 
-def _milliseconds(seconds: float | None) -> str:
-    return NONE if seconds is None else f"{seconds * 1000:.3g}"
+def _milliseconds(seconds: Sequence[float | None]) -> tuple[str, ...]:
+    """Write step times, all with as many decimals as give the longest three digits."""
+    times = [None if second is None else second * 1000 for second in seconds]
+    decimals = max(decimals_for(time for time in times if time is not None) - 1, 0)
+    return tuple(NONE if time is None else f"{time:.{decimals}f}" for time in times)
 
 
 def with_unit(title: str, unit: str) -> str:

@@ -7,8 +7,11 @@ settings.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from learn2mix.checks import Range, brief, number
 
 Profile = Callable[[Sequence[int]], list[int]]
 
@@ -117,7 +120,8 @@ class Given:
         """Return how many examples each group keeps."""
         if len(self.proportions) != len(sizes):
             raise ValueError(
-                f"{len(self.proportions)} proportions were given for {len(sizes)} groups; give one a group"
+                f"{len(self.proportions)} proportions were given for {len(sizes)} groups; give one a group, in the order of "
+                "the groups"
             )
         if not all(p > 0 and math.isfinite(p) for p in self.proportions):
             raise ValueError(f"proportions must be positive and finite, not {self.proportions}")
@@ -125,34 +129,73 @@ class Given:
         return _scale(sizes, [scale * p / n for n, p in zip(sizes, self.proportions, strict=True)])
 
 
-PROFILES: dict[str, Callable[[float], Profile]] = {
-    "step": lambda factor: Step(None, 1 / factor),
-    "linear": lambda factor: Linear(1 / factor),
-    "logarithmic": lambda factor: Logarithmic(1 / factor),
-    "exponential": lambda factor: Exponential(factor),
+FACTOR, PROPORTIONS = "imbalance_factor", "proportions"
+
+PROFILES: Mapping[str, tuple[str, Callable[..., Profile | None]]] = {
+    "step": (FACTOR, lambda factor: Step(None, 1 / factor)),
+    "linear": (FACTOR, lambda factor: Linear(1 / factor)),
+    "logarithmic": (FACTOR, lambda factor: Logarithmic(1 / factor)),
+    "exponential": (FACTOR, Exponential),
+    "given": (PROPORTIONS, Given),
+    "none": ("", lambda: None),
 }
-"""Profiles by name, made of the imbalance factor: the largest group to the smallest, where they were even before."""
+"""Profiles by name: what each takes, and what makes it of that."""
+
+_EXAMPLES = {FACTOR: "100", PROPORTIONS: "(5, 5, 4, 1)"}
 
 
-def named(name: str, factor: float) -> Profile:
-    """Make a profile of its name and the imbalance factor.
+def named(
+    name: str | None, *, imbalance_factor: float | None = None, proportions: Sequence[float] | None = None
+) -> Profile | None:
+    """Make a profile of its name and what it takes.
 
     Args:
-        name: ``"step"`` (the second half of the groups), ``"linear"``, ``"logarithmic"`` or ``"exponential"``.
-        factor: How many times rarer the rarest groups become, at least 1.
+        name: ``"step"`` (the second half of the groups), ``"linear"``, ``"logarithmic"`` or ``"exponential"``, with a factor;
+            ``"given"``, with proportions; ``"none"``, which leaves a set as it is.
+        imbalance_factor: How many times rarer the rarest groups become, where all were even before; at least 1.
+        proportions: The groups' relative sizes in their order, one a group, each above 0.
 
     Raises:
-        ValueError: There is no such profile, or the factor is below 1.
+        TypeError: A number is none.
+        ValueError: There is no such profile, a number is out of range, or the profile takes something else.
 
-    >>> named("exponential", 100), named("step", 5)
+    >>> named("exponential", imbalance_factor=100), named("step", imbalance_factor=5)
     (Exponential(factor=100), Step(minority=None, fraction=0.2))
+    >>> named("given", proportions=(5, 5, 4, 1))
+    Given(proportions=(5, 5, 4, 1))
     """
-    if name not in PROFILES:
-        raise ValueError(f"no profile is called {name!r}; there are: {', '.join(PROFILES)}")
-    if not (math.isfinite(factor) and factor >= 1):
-        raise ValueError(f"the imbalance factor is {factor}; it must be at least 1, for instance 10")
-    # equal profiles look equal: 100.0 and 100 are one factor
-    return PROFILES[name](int(factor) if factor == int(factor) else factor)
+    there = ", ".join(PROFILES)
+    if name is not None and name not in PROFILES:
+        raise ValueError(f"no profile is called {name!r}; there are: {there}")
+    given: dict[str, Any] = {}
+    if imbalance_factor is not None:
+        given[FACTOR] = _plain(number(FACTOR, imbalance_factor, Range(1, high_open=True), fix="for instance 10"))
+    if proportions is not None:
+        given[PROPORTIONS] = _proportions(proportions)
+    said = " and ".join(f"{key}={value}" for key, value in given.items())
+    if name is None:
+        raise ValueError(f"{said} was given without a profile; name one of: {there}")
+    takes, make = PROFILES[name]
+    if list(given) != [takes] * bool(takes):
+        rule = f"it takes {takes} alone, for instance {takes}={_EXAMPLES[takes]}" if takes else "it takes nothing"
+        raise ValueError(f"the profile {name!r} was given {said or 'nothing'}; {rule}")
+    return make(*given.values())
+
+
+def _proportions(given: Sequence[float]) -> tuple[float, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(
+            f"proportions was {brief(given)}; it must hold a number above 0 for each group, as in (5, 5, 4, 1)"
+        )
+    above = Range(0, low_open=True, high_open=True)
+    return tuple(
+        _plain(number(PROPORTIONS, one, above, fix="a number for each group, as in (5, 5, 4, 1)")) for one in given
+    )
+
+
+def _plain(value: float) -> float:
+    """Write equal numbers alike: 100.0 and 100 are one setting."""
+    return int(value) if value == int(value) else value
 
 
 def _scale(sizes: Sequence[int], fractions: Sequence[float]) -> list[int]:

@@ -64,6 +64,11 @@ class Panel:
         return f"{self.task}, {self.label}" if self.label else self.task
 
     @property
+    def inline(self) -> str:
+        """The title as a part of a list."""
+        return f"{self.task} ({self.label})" if self.label else self.task
+
+    @property
     def budget(self) -> float:
         """Its budget in epochs."""
         return find_task(self.task).epochs * self.length

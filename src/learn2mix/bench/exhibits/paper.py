@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from learn2mix.bench.exhibits import plots, views
 from learn2mix.bench.exhibits.base import Exhibit, Panel
-from learn2mix.bench.exhibits.published import TABLE_1, TABLE_2
+from learn2mix.bench.exhibits.published import TABLE_1, TABLE_2, as_stratified
 from learn2mix.bench.exhibits.speed import speed_ups
 from learn2mix.bench.methods import Learn2Mix
 
@@ -38,7 +38,7 @@ _STRATIFIED = "the paper's classical regressions use stratified batches, which h
 def _table_2(task: str) -> Panel:
     published = TABLE_2[task]
     if task in _REGRESSIONS:
-        return Panel(task, published={**published, "natural": published["classical"]}, remark=_STRATIFIED)
+        return Panel(task, published=as_stratified(published), remark=_STRATIFIED)
     return Panel(task, published=published)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
 from learn2mix.bench.analysis.wording import axis_title, scale_of, with_unit
 from learn2mix.bench.exhibits.base import Exhibit, Shown
 
-_LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+_TITLE = 40
+"""Characters of a panel's title that fit in a line."""
 
 Draw = Callable[[Any, Shown, TaskSummary, Mapping[str, Style]], None]
 
@@ -99,20 +101,20 @@ def _grid(exhibit: Exhibit, shown: list[Shown], path: Path, rows: list[Draw], *,
                 place = places[i // width * len(rows) + j, i % width]
                 place.set_axis_on()
                 draw(place, one, summary, styles)
+                place.set_title(fill(place.get_title(), _TITLE))
                 if not place.has_data():  # not recorded by these runs
                     place.set_axis_off()
                     place.set_title("")
         handles: dict[str, Any] = {}
         for place in places.flat:
             handles |= dict(zip(*reversed(place.get_legend_handles_labels()), strict=True))
-        if handles:
-            figure.legend(
-                handles.values(),
-                handles.keys(),
-                loc="outside lower center",
-                ncols=min(2 * width + 1, len(handles)),
-                frameon=False,
+        for columns in range(min(2 * width + 1, len(handles)), 0, -1):
+            legend = figure.legend(
+                handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False
             )
+            if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+                break
+            legend.remove()
         figure.suptitle(exhibit.title)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Software": None})
@@ -125,21 +127,21 @@ def _curves(
     scale = scale_of(task)
     timed = axis == "seconds" and all(arm.step_seconds is not None for arm in task.arms)
     drawn, positive = False, True
-    for i, arm in enumerate(task.arms):
+    for arm in task.arms:
         values = arm.values(quantity)
         at = arm.progress("seconds" if timed else "epochs")
         if values is None or at is None:
             continue
         x, values = at.mean(axis=0), values * scale.factor
         mean = values.mean(axis=0)
-        several = len({a.method for a in task.arms}) < len(task.arms) and arm.method == FOCUS
-        style = styles[arm.name]
-        colour, line = (_viridis(i / len(task.arms)), "-") if several else (style["colors"][0], _LINES[style["dash"]])
-        axes.plot(x, mean, line, color=colour, linewidth=1.6 if arm.method == FOCUS else 1.1, label=arm.name)
+        colour, width = styles[arm.name]["colors"][0], 1.6 if arm.method == FOCUS else 1.1
+        dash = [length / 2 for length in styles[arm.name]["dash"]]
+        axes.plot(x, mean, linestyle=(0, dash) if dash else "-", color=colour, linewidth=width, label=arm.name)
         if len(values) > 1:
             half = half_widths(values)
             low = np.maximum(mean - half, mean / 4)  # a band that reaches 0 has no place on a logarithmic scale
-            axes.fill_between(x, low, mean + half, color=colour, alpha=0.15, linewidth=0)
+            high = np.minimum(mean + half, 100) if scale.unit else mean + half  # no error is above 100 %
+            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         positive = positive and bool((mean > 0).all())
         drawn = True
     if drawn and positive:

@@ -11,8 +11,18 @@ from learn2mix.bench.analysis import readings, stats
 from learn2mix.bench.analysis.figures import Arm, TaskSummary
 from learn2mix.bench.analysis.quantities import PRIMARY, WORST_GROUP, Quantity
 from learn2mix.bench.analysis.stats import Estimate
-from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, WORSE_THAN_CONSTANT, against_each
-from learn2mix.bench.analysis.wording import NONE, Block, Column, Scale, capital, scale_of, with_interval, with_unit
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, WORSE_THAN_CONSTANT, Judged, against_each
+from learn2mix.bench.analysis.wording import (
+    NONE,
+    Block,
+    Column,
+    Scale,
+    capital,
+    judged_words,
+    scale_of,
+    tally,
+    with_unit,
+)
 from learn2mix.bench.exhibits.base import OPEN, Exhibit, Shown
 
 
@@ -46,10 +56,13 @@ _COSTS = (
 )
 _HOW = (
     f"{capital(FOCUS)} less each method, mean over seeds; below zero {FOCUS} is better. A method's verdicts take Holm's "
-    "adjustment over its tasks, and undecided does not mean equal. Both are read where the cheaper of the two ends: after as "
-    "many epochs, examples (forward and backward) or seconds, with the seconds of preparation left out or counted. "
-    "Worst group is that of the group with the largest error; the other columns are the test metric."
+    "adjustment over the number of tasks that stands beside it, and undecided does not mean equal. Both are read where the "
+    "cheaper of the two ends: after as many epochs, examples (forward and backward, those of preparation left out) or seconds, "
+    "with the seconds of preparation left out or counted; one whose preparation alone outlasts the other has not started by "
+    "then, and counts neither there nor in the adjustment. Worst group is that of the group with the largest error; the other "
+    "columns are the test metric."
 )
+_NOT_STARTED = "not started"
 
 
 def at_equal_cost(
@@ -68,7 +81,8 @@ def at_equal_cost(
         quantity: What is compared; smaller is better.
 
     Returns:
-        Ours minus theirs; None without a common seed, or where the cost or the quantity was not recorded.
+        Ours minus theirs; None without a common seed, where the cost or the quantity was not recorded, or where one of
+        them would not have taken its first step.
     """
     arms = ours, theirs
     read = [
@@ -76,7 +90,7 @@ def at_equal_cost(
         for arm in arms
         if (spent := readings.spent(arm, axis, prepared)) is not None and (values := arm.values(quantity)) is not None
     ]
-    if len(read) < len(arms) or not ours.runs.keys() & theirs.runs.keys():
+    if len(read) < len(arms) or not ours.runs.keys() & theirs.runs.keys() or outlasts(ours, theirs, axis, prepared):
         return None
     whole = min(float(spent[:, -1].mean()) for spent, _ in read)
     found = [
@@ -84,6 +98,12 @@ def at_equal_cost(
         for arm, pair in zip(arms, read, strict=True)
     ]
     return stats.paired_difference(*found)
+
+
+def outlasts(ours: Arm, theirs: Arm, axis: str, prepared: bool) -> bool:
+    """Tell whether the preparation of one of two methods takes longer than the whole of the other."""
+    read = [spent for arm in (ours, theirs) if (spent := readings.spent(arm, axis, prepared)) is not None]
+    return len(read) == 2 and max(own[:, 0].mean() for own in read) >= min(own[:, -1].mean() for own in read)
 
 
 def verdicts(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
@@ -97,19 +117,21 @@ def verdicts(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     return [_count(judged, there, methods), *(_table(i, judged, there, methods) for i in range(len(there)))]
 
 
-Judged = Mapping[tuple[int, str], tuple[Estimate, str]]
+Judgements = Mapping[_Cost, Mapping[tuple[int, str], Judged]]
 
 
-def _count(judged: Mapping[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
+def _count(judged: Judgements, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
     """Count the verdicts over tasks, a row a method."""
     counted = [i for i, (_, task) in enumerate(there) if not task.worse_than_constant]
-    columns = [Column("Against", tuple(methods), numeric=False)]
+    families = {name: found.family for (_, name), found in judged[_COSTS[0]].items()}
+    columns = [
+        Column("Against", tuple(methods), numeric=False),
+        Column("Holm over, tasks", tuple(str(families.get(name, NONE)) for name in methods)),
+    ]
     for cost, cells in judged.items():
         texts = []
         for method in methods:
-            said = [cells[i, method][1] for i in counted if (i, method) in cells]
-            counts = [f"{said.count(word)} {word}" for word in ("better", "worse", "undecided") if word in said]
-            texts.append(", ".join(counts) or NONE)
+            texts.append(tally([cells[i, method] for i in counted if (i, method) in cells]))
         columns.append(Column(cost.title, tuple(texts), numeric=False))
     left_out = [_named(one) for one, task in there if task.worse_than_constant]
     notes = [
@@ -117,13 +139,39 @@ def _count(judged: Mapping[_Cost, Judged], there: list[tuple[Shown, TaskSummary]
         _HOW,
     ]
     if left_out:
-        notes.append(f"Not counted, as every method ends worse than a constant prediction: {', '.join(left_out)}.")
+        notes.append(
+            f"Not counted but among the number, as every method ends worse than a constant prediction: {', '.join(left_out)}."
+        )
+    notes += _short_steps(judged, there)
     return Block(f"Tasks on which {FOCUS} is better, worse or undecided", tuple(columns), tuple(notes))
 
 
-def _table(
-    index: int, judged: Mapping[_Cost, Judged], there: list[tuple[Shown, TaskSummary]], methods: list[str]
-) -> Block:
+def _short_steps(judged: Judgements, there: list[tuple[Shown, TaskSummary]]) -> list[str]:
+    """Say how long steps are where learn2mix loses to the reference by the second alone, and elsewhere."""
+    steps: dict[bool, list[str]] = {True: [], False: []}
+    by_epoch, by_second = _COSTS[0], next(cost for cost in _COSTS if cost.axis == "seconds")
+    longest = 0.0
+    for i, (one, task) in enumerate(there):
+        ours, theirs = (
+            next((a.step_seconds for a in task.arms if a.method == name), None) for name in (FOCUS, REFERENCE)
+        )
+        pair = [judged[cost].get((i, REFERENCE)) for cost in (by_epoch, by_second)]
+        if not ours or not theirs or task.worse_than_constant or None in pair:
+            continue
+        lost = [found.verdict == "worse" for found in pair if found] == [False, True]
+        longest = max(longest, theirs) if lost else longest
+        steps[lost].append(f"{_named(one)}, {ours / theirs:.2f} times {theirs * 1000:.3g} ms")
+    if not steps[True]:
+        return []
+    short = " Those steps are below a millisecond, where what is added weighs most." if longest < 0.001 else ""
+    others = f" Elsewhere: {'; '.join(steps[False])}." if steps[False] else ""
+    return [
+        f"Worse than {REFERENCE} by second and not by epoch, with what a step takes beside {REFERENCE}'s: "
+        f"{'; '.join(steps[True])}.{short}{others}"
+    ]
+
+
+def _table(index: int, judged: Judgements, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
     """Show one task: a row a method, a column for each way to count."""
     one, task = there[index]
     scale = scale_of(task)
@@ -131,18 +179,21 @@ def _table(
     epochs = [judged[_COSTS[0]].get((index, name)) for name in rows]
     columns = [
         Column(f"{capital(FOCUS)} less", tuple(rows), numeric=False),
-        Column("n", tuple(NONE if found is None else str(found[0].n) for found in epochs)),
+        Column("n", tuple(NONE if found is None else str(found.difference.n) for found in epochs)),
+        Column("Holm over, tasks", tuple(NONE if found is None else str(found.family) for found in epochs)),
     ]
+    arms = {arm.method: arm for arm in reversed(task.arms)}
     for cost, cells in judged.items():
-        texts = (_cell(cells.get((index, name)), scale) for name in rows)
+        late = {name for name in rows if outlasts(arms[FOCUS], arms[name], cost.axis, cost.prepared)}
+        texts = (_NOT_STARTED if name in late else _cell(cells.get((index, name)), scale) for name in rows)
         columns.append(Column(with_unit(cost.title, scale.step.strip()), tuple(texts)))
     notes = (WORSE_THAN_CONSTANT,) if task.worse_than_constant else ()
     return Block(_named(one), tuple(columns) if rows else (), notes)
 
 
 def _named(one: Shown) -> str:
-    return one.panel.title if one.fraction == 1 else f"{one.panel.title} ({one.fraction:.2g}E)"
+    return one.panel.inline if one.fraction == 1 else f"{one.panel.inline} ({one.fraction:.2g}E)"
 
 
-def _cell(judged: tuple[Estimate, str] | None, scale: Scale) -> str:
-    return NONE if judged is None else f"{with_interval(judged[0], scale)} {judged[1]}"
+def _cell(judged: Judged | None, scale: Scale) -> str:
+    return NONE if judged is None else judged_words(judged, scale)

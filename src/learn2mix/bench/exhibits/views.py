@@ -10,19 +10,19 @@ import numpy as np
 
 from learn2mix.bench.analysis import readings, stats
 from learn2mix.bench.analysis.figures import Arm, Row, TaskSummary
-from learn2mix.bench.analysis.quantities import NATURAL, PRIMARY, QUANTITIES, SHIFTED, WORST_GROUP
+from learn2mix.bench.analysis.quantities import WORST_GROUP
 from learn2mix.bench.analysis.readings import FRACTIONS
 from learn2mix.bench.analysis.stats import Estimate
-from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, against_each, difference
+from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
 from learn2mix.bench.analysis.wording import (
     NONE,
+    PLUS_MINUS,
     Block,
     Column,
     Scale,
     capital,
     headline,
     interval,
-    quantity_scale,
     results_table,
     scale_of,
     signed,
@@ -38,12 +38,12 @@ Contents = tuple[tuple[Column, ...], tuple[str, ...]]
 
 def beside_the_paper(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Set our figures at parts of the budget beside the paper's, a table a panel."""
-    return [_block(one, _beside) for one in shown]
+    return [block(one, _beside) for one in shown]
 
 
 def at_the_end(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     """Give the results at the end of the budget, a table a panel."""
-    return [_block(one, lambda one, task: (tuple(results_table(task)), (headline(task),))) for one in shown]
+    return [block(one, lambda one, task: (tuple(results_table(task)), (headline(task),))) for one in shown]
 
 
 def with_cost(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
@@ -60,19 +60,7 @@ def with_cost(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
         )
         return (*results_table(task), *costs), (headline(task), note)
 
-    return [_block(one, table) for one in shown]
-
-
-def tuned(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
-    """Give the results of tuned methods, and with what settings."""
-
-    def table(one: Shown, task: TaskSummary) -> Contents:
-        chosen = [next(iter(arm.runs.values())).settings["method_settings"] for arm in task.arms]
-        texts = tuple(", ".join(f"{name} {value:g}" for name, value in settings.items()) for settings in chosen)
-        first, *rest = results_table(task)
-        return (first, Column("Chosen", texts, numeric=False), *rest), (headline(task), one.tuning)
-
-    return [_block(one, table) for one in shown]
+    return [block(one, table) for one in shown]
 
 
 def by_the_clock(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
@@ -80,8 +68,8 @@ def by_the_clock(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
     blocks = []
     for one in shown:
         for prepared, counted in ((False, "preparation left out"), (True, "preparation counted")):
-            block = _block(one, partial(_clock, prepared=prepared))
-            blocks.append(replace(block, title=f"{one.panel.title}, {counted}"))
+            table = block(one, partial(_clock, prepared=prepared))
+            blocks.append(replace(table, title=f"{one.panel.title}, {counted}"))
     return blocks
 
 
@@ -94,13 +82,13 @@ def worst_group(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
         differences = [row.differences.get(WORST_GROUP) for row in task.rows]
         intervals = (interval(d, scale, row.n) for d, row in zip(differences, task.rows, strict=True))
         return (
-            *_who(task.rows),
-            Column(_titled("Worst group", scale), tuple(written(end, scale) for end in ends)),
+            *who(task.rows),
+            Column(titled("Worst group", scale), tuple(written(end, scale) for end in ends)),
             Column("Difference to classical", tuple(signed(d, scale) for d in differences)),
             Column("95 % interval", tuple(intervals)),
         ), ()
 
-    return [_block(one, table) for one in shown]
+    return [block(one, table) for one in shown]
 
 
 def proportions(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
@@ -121,64 +109,23 @@ def proportions(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
             Column("Share of the test errors, %", tuple(f"{share:.1f}" for share in last * 100)),
         ), (f"Means over {len(arm.runs)} seeds of the batches' make-up as trained on.",)
 
-    return [_block(one, table) for one in shown]
+    return [block(one, table) for one in shown]
 
 
-def under_shift(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
-    """Give each method's metric under several mixes of the groups."""
-
-    def table(one: Shown, task: TaskSummary) -> Contents:
-        scale = scale_of(task)
-        columns = list(_who(task.rows))
-        for quantity in (q for q in QUANTITIES if q.compared):
-            title = "Test set" if quantity is PRIMARY else capital(quantity.label)
-            cells = tuple(written(row.estimates[quantity], scale) for row in task.rows)
-            columns.append(Column(_titled(title, scale), cells))
-        explained = tuple(f"{capital(q.label)}: {q.explanation}" for q in (NATURAL, SHIFTED))
-        return tuple(columns), explained
-
-    return [_block(one, table) for one in shown]
-
-
-def against_controls(exhibit: Exhibit, shown: list[Shown]) -> list[Block]:
-    """Set learn2mix beside each control, paired by seed: the test metric and the worst group."""
-    tasks = [one.summary for one in shown]
-    judged = {q: against_each(tasks, partial(difference, quantity=q)) for q in (PRIMARY, WORST_GROUP)}
-
-    def table(place: int, one: Shown, task: TaskSummary) -> Contents:
-        methods = dict.fromkeys(arm.method for arm in task.arms)
-        controls = [method for method in methods if (place, method) in judged[PRIMARY]]
-        if not controls:
-            return (), (f"There are no runs of {FOCUS} with those of its controls.",)
-        scale = scale_of(task)
-        columns = [
-            Column(f"{FOCUS} less", tuple(controls), numeric=False),
-            Column("n", tuple(str(judged[PRIMARY][place, name][0].n) for name in controls)),
-        ]
-        for quantity, prefix in ((PRIMARY, ""), (WORST_GROUP, "worst group: ")):
-            found = [judged[quantity][place, name] for name in controls]
-            title = capital(quantity_scale(task, quantity).noun)
-            columns.append(Column(_titled(title, scale), tuple(signed(d, scale) for d, _ in found)))
-            columns.append(Column(f"{prefix}95 % interval", tuple(interval(d, scale, d.n) for d, _ in found)))
-            columns.append(Column(f"{prefix}{FOCUS} is", tuple(said for _, said in found), numeric=False))
-        return tuple(columns), (
-            "Below zero learn2mix is better. Verdicts take Holm's adjustment over a control's tasks.",
-        )
-
-    return [_block(one, partial(table, place)) for place, one in enumerate(shown)]
-
-
-def _block(one: Shown, table: Callable[[Shown, TaskSummary], Contents]) -> Block:
+def block(one: Shown, table: Callable[[Shown, TaskSummary], Contents]) -> Block:
     """Make a panel's block, with what holds for all views: its remark, what is missing, how a constant does."""
     if one.summary is None:
         return Block(one.panel.title, (), (OPEN,))
     columns, said = table(one, one.summary)
     notes = tuple(note for note in said if note)
+    written_out = any("±" in cell for column in columns for cell in column.cells)
+    explained = any(PLUS_MINUS in note for note in notes)
     whole = one.panel.epochs()
     spent = f"{one.summary.epochs:g} of {whole} epochs" if one.fraction < 1 else f"{whole} epochs"
     more = [
         f"{spent}; a constant prediction scores {scale_of(one.summary).number(one.summary.constant)}"
         f"{scale_of(one.summary).unit}.",
+        *((f"{PLUS_MINUS}.",) if written_out and not explained else ()),
         *((f"{capital(one.panel.remark)}.",) if one.panel.remark else ()),
         *((f"{one.missing} of the runs asked for are not there.",) if one.missing else ()),
         *one.summary.notes,
@@ -186,14 +133,16 @@ def _block(one: Shown, table: Callable[[Shown, TaskSummary], Contents]) -> Block
     return Block(one.panel.title, columns, (*notes, *more))
 
 
-def _who(rows: Sequence[Row]) -> tuple[Column, Column]:
+def who(rows: Sequence[Row]) -> tuple[Column, Column]:
+    """Begin a table: the methods, and how many seeds each has."""
     return (
         Column("Method", tuple(row.name for row in rows), numeric=False),
         Column("n", tuple(str(row.n) for row in rows)),
     )
 
 
-def _titled(title: str, scale: Scale) -> str:
+def titled(title: str, scale: Scale) -> str:
+    """Write a heading with the unit of the scale."""
     return with_unit(title, "%" if scale.unit else "")
 
 
@@ -243,12 +192,12 @@ def _beside(one: Shown, task: TaskSummary) -> Contents:
     turn = _as_accuracy if accuracy else _as_it_is
     scale = Scale("accuracy", 100, 2, " %", " points") if accuracy else scale_of(task)
     methods = [row.method for row in task.rows]
-    columns = list(_who(task.rows))
+    columns = list(who(task.rows))
     judged = agreeing = 0
     for fraction in _reached(one):
         found = [turn(_at(arm, fraction * one.panel.budget)) for arm in task.arms]
         title = _part(fraction)
-        columns.append(Column(_titled(title, scale), tuple(written(estimate, scale) for estimate in found)))
+        columns.append(Column(titled(title, scale), tuple(written(estimate, scale) for estimate in found)))
         if not one.panel.published or fraction not in FRACTIONS:
             continue
         theirs = [_stated(one, method, fraction) for method in methods]
@@ -307,7 +256,7 @@ def _clock(one: Shown, task: TaskSummary, *, prepared: bool) -> Contents:
     scale = scale_of(task)
     spent = readings.spent(task.arms[0], "seconds", prepared)
     whole = float(np.mean(spent[:, -1])) if spent is not None else 0.0
-    columns = list(_who(task.rows))
+    columns = list(who(task.rows))
     for i, fraction in enumerate(FRACTIONS):
         cells = [reading.at[i] for reading in found]
         columns.append(

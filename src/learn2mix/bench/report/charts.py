@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from learn2mix.bench.analysis import stats
 from learn2mix.bench.analysis.figures import AXES, Arm, Summary, TaskSummary, finite
 from learn2mix.bench.analysis.palette import Style, swatches
-from learn2mix.bench.analysis.quantities import Array, Quantity
+from learn2mix.bench.analysis.quantities import PRIMARY, Array, Quantity
 from learn2mix.bench.analysis.ranking import Standing
 from learn2mix.bench.analysis.stats import Estimate
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE
@@ -20,6 +20,8 @@ from learn2mix.bench.analysis.wording import axis_title, capital, quantity_scale
 _POINTS = 160
 _PATH_NUMBERS, _PATH_POINTS = 500, 40
 _DIGITS, _HALF_DIGITS = 5, 3
+_RANGES = {"error": (0, 1), "mse": (0, None)}
+"""What a metric's values can be, None for no end; intervals are drawn no further."""
 
 
 def chart_data(summary: Summary, rankings: Mapping[str, Sequence[Standing]]) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def _task(task: TaskSummary, styles: Mapping[str, Style]) -> dict[str, Any]:
     scale, tracks = scale_of(task), _Tracks()
     label = capital(scale.noun)
     return {
-        "metric": {"label": label, "percent": bool(scale.unit)},
+        "metric": {"label": label, "percent": bool(scale.unit), "range": _range(task, PRIMARY)},
         "constant": task.constant,
         "quantities": [_quantity(task, quantity) for quantity in task.quantities],
         "groups": [plain(name) for name in task.group_names],
@@ -89,7 +91,12 @@ def _task(task: TaskSummary, styles: Mapping[str, Style]) -> dict[str, Any]:
 
 def _quantity(task: TaskSummary, quantity: Quantity) -> dict[str, Any]:
     percent = bool(quantity_scale(task, quantity).unit)
-    return {"name": quantity.name, "label": axis_title(task, quantity), "percent": percent}
+    label = axis_title(task, quantity)
+    return {"name": quantity.name, "label": label, "percent": percent, "range": _range(task, quantity)}
+
+
+def _range(task: TaskSummary, quantity: Quantity) -> tuple[int | None, int | None]:
+    return _RANGES.get(task.metric, (None, None)) if quantity.in_metric else (None, None)
 
 
 class _Tracks:

@@ -30,7 +30,9 @@ const charts = (() => {
   });
   const react = (name, traces, shape) => Plotly.react(document.getElementById(name), traces, shape, config);
   const color = (arm) => arm.colors[theme().tone];
-  const short = (name) => (narrow() && name.length > 18 && !name.includes("&") ? `${name.slice(0, 17)}\u2026` : name);
+  const dash = (arm) => arm.dash.map((length) => `${length}px`).join() || "solid";
+  // Both ends of a long name: settings, which tell a method's variants apart, are at its end.
+  const short = (name) => (narrow() && name.length > 18 && !name.includes("&") ? `${name.slice(0, 8)}\u2026${name.slice(-9)}` : name);
 
   function tint(hex, alpha) {
     const part = (from) => parseInt(hex.slice(from, from + 2), 16);
@@ -49,13 +51,16 @@ const charts = (() => {
     return task.tracks[track].map((at) => at * factor + (prepared ? arm.preparation[unit] : 0));
   }
 
-  const ends = (curve) => curve.mean.map((mean, i) => [mean - curve.half[i], mean + curve.half[i]]);
+  // The ends of a curve's intervals, no further than the metric goes.
+  const ends = (curve, [least, most]) => curve.mean.map((mean, i) => [
+    Math.max(mean - curve.half[i], least ?? -Infinity), Math.min(mean + curve.half[i], most ?? Infinity),
+  ]);
 
-  function band(arm, x, curve, log) {
+  function band(arm, x, curve, range, log) {
     // A logarithmic scale has no place for what is not above 0: there the band runs out at the lower edge.
-    const edge = log ? Math.min(...curve.mean.concat(...ends(curve)).filter((y) => y > 0)) / 2 : -Infinity;
+    const edge = log ? Math.min(...curve.mean.concat(...ends(curve, range)).filter((y) => y > 0)) / 2 : -Infinity;
     const shared = { x, type: "scatter", mode: "lines", line: { width: 0 }, hoverinfo: "skip", name: arm.name };
-    const [low, high] = [0, 1].map((end) => ends(curve).map((pair, i) => (curve.mean[i] === null ? null : Math.max(pair[end], edge))));
+    const [low, high] = [0, 1].map((end) => ends(curve, range).map((pair, i) => (curve.mean[i] === null ? null : Math.max(pair[end], edge))));
     return [
       { ...shared, y: low, meta: "low" },
       { ...shared, y: high, meta: "high", fill: "tonexty", fillcolor: tint(color(arm), theme().tone ? 0.2 : 0.14) },
@@ -66,7 +71,7 @@ const charts = (() => {
     const width = { focus: 3, reference: 2.4 }[arm.role] || 1.7;
     return {
       x, y: curve.mean, name: arm.name, meta: "mean", type: "scatter", mode: x.length > 1 ? "lines" : "markers",
-      line: { color: color(arm), dash: arm.dash, width }, marker: { color: color(arm) },
+      line: { color: color(arm), dash: dash(arm), width }, marker: { color: color(arm) },
       customdata: curve.mean.map((mean, i) => write(mean, percent) + (curve.half ? ` \u00b1 ${write(curve.half[i], percent)}` : "")),
       hovertemplate: "<b>%{fullData.name}</b><br>%{x:,.4~g}: %{customdata}<extra></extra>",
     };
@@ -79,7 +84,7 @@ const charts = (() => {
   });
 
   function curves(name, task, chosen) {
-    const { percent, label } = task.quantities.find((quantity) => quantity.name === chosen.quantity);
+    const { percent, label, range } = task.quantities.find((quantity) => quantity.name === chosen.quantity);
     const shown = task.arms.filter((arm, i) => chosen.arms.has(i) && arm.progress[chosen.unit]);
     const parts = shown.map((arm) => ({ arm, x: progress(task, arm, chosen), curve: arm.curves[chosen.quantity] }));
     const until = Math.max(...parts.map((part) => part.x[part.x.length - 1]), 0);
@@ -87,7 +92,7 @@ const charts = (() => {
       level("constant prediction", task.constant, until, "dash"),
       ...(task.target ? [level("target", task.target.level, until, "dot")] : []),
     ];
-    const bands = parts.filter((part) => chosen.bands && part.curve.half).flatMap((part) => band(part.arm, part.x, part.curve, chosen.log));
+    const bands = parts.filter((part) => chosen.bands && part.curve.half).flatMap((part) => band(part.arm, part.x, part.curve, range, chosen.log));
     const lines = parts.map((part) => line(part.arm, part.x, part.curve, percent)).reverse(); // the first lies on top
     react(name, [...levels, ...bands, ...lines], layout(narrow() ? 340 : 440, {
       xaxis: axis(units[chosen.unit] + (chosen.prepared ? ", with preparation" : ""), { range: [0, until || 1] }),
@@ -116,7 +121,7 @@ const charts = (() => {
         pattern: { shape: reached.map((yes) => (yes ? "" : "/")), fillmode: "overlay", fgcolor: bars.map((bar) => color(bar.arm)), fgopacity: 0.4, size: 8, solidity: 0.2 },
       },
     }], layout(80 + 30 * bars.length, {
-      xaxis: axis(units[chosen.unit] + (chosen.prepared ? ", with preparation" : ""), { range: [0, Math.max(...length, 0) * (narrow() ? 1.6 : 1.22) || 1] }),
+      xaxis: axis(units[chosen.unit] + (chosen.prepared ? ", with preparation" : ""), { range: [0, Math.max(...length, 0) * (narrow() ? 2.1 : 1.22) || 1] }),
       yaxis: names(bars.map((bar) => bar.arm.name)), bargap: 0.35,
       annotations: bars.map((_, i) => ({
         x: length[i], y: i, text: texts[i], showarrow: false, xanchor: "left", xshift: 5, font: { ...font(12), color: theme().ink },
@@ -151,7 +156,7 @@ const charts = (() => {
   }
 
   function groups(name, task, chosen) {
-    const { percent } = task.metric;
+    const { percent, range } = task.metric;
     const order = bySize(task);
     const few = order.length <= 30;
     const x = order.map((_, i) => i);
@@ -164,11 +169,12 @@ const charts = (() => {
         customdata: order.map((group, i) => `${task.groups[group]} (${share(group)} of the training set)<br>${write(mean[i], percent)}${half ? ` \u00b1 ${write(half[i], percent)}` : ""}`),
         hovertemplate: "<b>%{fullData.name}</b><br>%{customdata}<extra></extra>",
       };
-      const bars = half && { type: "data", array: half, color: theme().ink, thickness: 1.1, width: narrow() ? 1.5 : 3 };
-      if (few) return [{ ...trace, type: "bar", marker: { color: tint(color(arm), 0.78) }, ...(bars ? { error_y: bars } : {}) }];
       const curve = { mean, half };
-      const dots = { ...trace, type: "scatter", mode: "lines+markers", line: { color: color(arm), width: 1.2, dash: arm.dash }, marker: { color: color(arm), size: 4 } };
-      return [...(half ? band(arm, x, curve, false) : []), dots];
+      const reach = (end) => ends(curve, range).map((pair, i) => Math.abs(pair[end] - mean[i]));
+      const bars = half && { type: "data", symmetric: false, array: reach(1), arrayminus: reach(0), color: theme().ink, thickness: 1.1, width: narrow() ? 1.5 : 3 };
+      if (few) return [{ ...trace, type: "bar", marker: { color: tint(color(arm), 0.78), pattern: { shape: arm.pattern, fillmode: "overlay", fgcolor: theme().ground, size: 6, solidity: 0.2 } }, ...(bars ? { error_y: bars } : {}) }];
+      const dots = { ...trace, type: "scatter", mode: "lines+markers", line: { color: color(arm), width: 1.2, dash: dash(arm) }, marker: { color: color(arm), size: 4 } };
+      return [...(half ? band(arm, x, curve, range, false) : []), dots];
     });
     const small = (text) => `<br><span style="font-size:11px">${text}</span>`;
     const labels = order.map((group) => task.groups[group] + ((few ? order.length <= 12 && !narrow() : true) ? small(share(group)) : ""));

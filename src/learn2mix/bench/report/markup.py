@@ -10,7 +10,6 @@ from learn2mix.bench.analysis.wording import Column
 from learn2mix.bench.report.tables import Table
 
 _MARKS = ("better", "worse", "undecided", "reference")
-_DASHES = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
 
 
 def table(data: Table) -> str:
@@ -44,9 +43,15 @@ def _align(column: Column) -> str:
 
 def _cell(text: str) -> str:
     first, *others = text.split("\n")
-    lines = [mark(first) if first in _MARKS else escape(first)]
-    lines += [mark(line) if line in _MARKS else f"<small>{escape(line)}</small>" for line in others]
-    return "<br>".join(lines)
+    return "<br>".join(
+        [_line(first) or escape(first), *(_line(line) or f"<small>{escape(line)}</small>" for line in others)]
+    )
+
+
+def _line(text: str) -> str:
+    """Set the verdict that a line begins with apart from what is said of it; nothing where there is none."""
+    verdict, _, more = text.partition(" ")
+    return mark(verdict) + (f" <small>{escape(more)}</small>" if more else "") if verdict in _MARKS else ""
 
 
 def mark(verdict: str) -> str:
@@ -111,7 +116,7 @@ def legend(name: str, text: str, styles: Mapping[str, Style], chosen: Iterable[s
         light, dark = style["colors"]
         state = " checked" if label in on else ""
         line = f'<svg class="swatch" viewBox="0 0 26 10" aria-hidden="true" style="--light:{light};--dark:{dark}">'
-        line += f'<path d="M0 5H26" stroke-dasharray="{_DASHES[style["dash"]]}"/></svg>'
+        line += f'<path d="M0 5H26" stroke-dasharray="{" ".join(map(str, style["dash"])) or "none"}"/></svg>'
         items.append(
             f'<label class="entry"><input type="checkbox" value="{i}"{state} autocomplete="off">{line}'
             f"{escape(label)}</label>"

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from learn2mix.bench.analysis.figures import Summary, TaskSummary
 from learn2mix.bench.analysis.palette import Style, swatches
-from learn2mix.bench.analysis.ranking import Standing, opponents, rank
+from learn2mix.bench.analysis.ranking import Standing, foremost, opponents, rank
 from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, WORSE_THAN_CONSTANT, summarise
 from learn2mix.bench.analysis.wording import Block, capital, headline, scale_of
 from learn2mix.bench.files import write_whole
@@ -87,7 +87,7 @@ def page(
     styles = swatches(summary.tasks)
     tasks = [_task(i, task, {arm.name: styles[arm.name] for arm in task.arms}) for i, task in enumerate(summary.tasks)]
     across = _overview(summary) if several else ""
-    ranking = _ranking(rankings)
+    ranking = _ranking(rankings, summary.tasks)
     views = [_view("overview", across + ranking), *tasks] if several else [*tasks, ranking]
     return "\n".join(
         [
@@ -157,10 +157,14 @@ def _overview(summary: Summary) -> str:
     return f"<section><h2>All tasks</h2>{markup.table(overview(summary, links))}{notes}</section>"
 
 
-def _ranking(rankings: Mapping[str, Sequence[Standing]]) -> str:
+def _ranking(rankings: Mapping[str, Sequence[Standing]], tasks: Sequence[TaskSummary]) -> str:
     if not rankings:
         return ""
     choice = markup.radios("opponent", "Against", [(opponent, opponent) for opponent in rankings])
+    poor = ", ".join(task.title for task in tasks if task.worse_than_constant)
+    left_out = markup.bullets(
+        [f"Not counted, as every method ends worse than a constant prediction: {poor}."] if poor else []
+    )
     tables = {opponent: markup.table(standing_table(found, opponent)) for opponent, found in rankings.items()}
     charts = markup.figure("improvement", "Probability of ending lower than the other; 0.5: as often as not")
     charts += markup.figure(
@@ -169,7 +173,7 @@ def _ranking(rankings: Mapping[str, Sequence[Standing]]) -> str:
     )
     return (
         f'<section><h2>Ranking</h2><div class="controls">{choice}</div><div class="pair">{charts}</div>'
-        f"{markup.panels('opponent', tables)}</section>"
+        f"{markup.panels('opponent', tables)}{left_out}</section>"
     )
 
 
@@ -198,9 +202,10 @@ def _task(number: int, task: TaskSummary, styles: Mapping[str, Style]) -> str:
 
 
 def _facts(task: TaskSummary) -> str:
-    scale = scale_of(task)
+    scale, methods = scale_of(task), len({row.method for row in task.rows})
     parts = [
-        f"{len(task.rows)} {'method' if len(task.rows) == 1 else 'methods'}",
+        f"{methods} {'method' if methods == 1 else 'methods'}"
+        + (f" with {len(task.rows)} settings" if len(task.rows) > methods else ""),
         f"{len(task.seeds)} {'seed' if len(task.seeds) == 1 else 'seeds'}",
         task.budget,
         f"{len(task.group_names)} groups",
@@ -223,12 +228,8 @@ def _curves(number: int, task: TaskSummary, styles: Mapping[str, Style]) -> str:
 
 
 def _drawn_at_first(task: TaskSummary) -> list[str]:
-    """Name the curves that are on when the page opens: all, or where they are many those asked about and the best."""
-    if len(task.rows) <= _CURVES:
-        return [row.name for row in task.rows]
-    asked = [row.name for row in task.rows if row.method in (REFERENCE, FOCUS)]
-    best = sorted((row for row in task.rows if row.name not in asked), key=lambda row: row.final.mean)
-    return [*asked, *(row.name for row in best)][:_BANDS]
+    """Name the curves that are on when the page opens: all, or where they are many the plain methods and the best."""
+    return [row.name for row in (task.rows if len(task.rows) <= _CURVES else foremost(task)[:_BANDS])]
 
 
 def _all_positive(task: TaskSummary) -> bool:
@@ -259,7 +260,8 @@ def _spending(number: int, task: TaskSummary) -> str:
 
 
 def _make_up(number: int, task: TaskSummary) -> str:
-    focus = next((i for i, arm in enumerate(task.arms) if arm.method != REFERENCE), 0)
+    first = next((row.name for row in foremost(task) if row.method != REFERENCE), task.rows[0].name)
+    focus = [arm.name for arm in task.arms].index(first)
     options = [(str(i), arm.name) for i, arm in enumerate(task.arms)]
     caption = (
         "Share of each group in an epoch's batches, mean over seeds, largest group lowest; epoch 0: the training set"
@@ -272,7 +274,8 @@ def _make_up(number: int, task: TaskSummary) -> str:
 
 
 def _by_group(number: int, task: TaskSummary, styles: Mapping[str, Style]) -> str:
-    chosen = [arm.name for arm in task.arms if arm.method in (REFERENCE, FOCUS)] or [arm.name for arm in task.arms]
+    plain = [row.name for row in foremost(task) if row.method in (REFERENCE, FOCUS)]
+    chosen = plain or [arm.name for arm in task.arms]
     caption = (
         "At the end of the budget, mean over seeds with 95 % interval; the largest group of the training set first"
     )

@@ -98,8 +98,8 @@
   function sortBy(heading) {
     const body = heading.closest("table").tBodies[0];
     const column = heading.cellIndex;
-    const order = { none: "ascending", ascending: "descending", descending: "none" }[heading.ariaSort || "none"];
-    for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
+    const order = { none: "ascending", ascending: "descending", descending: "none" }[heading.ariaSort];
+    for (const other of heading.parentNode.cells) other.ariaSort = "none";
     const rows = [...body.rows].map((row) => ({ row, value: sortValue(row.cells[column]), place: Number(row.dataset.place) }));
     const sign = order === "descending" ? -1 : 1;
     rows.sort((a, b) => {
@@ -107,7 +107,7 @@
       if (a.value === null || b.value === null) return a.value === null ? 1 : -1;
       return sign * inOrder(a.value, b.value) || a.place - b.place;
     });
-    if (order !== "none") heading.ariaSort = order;
+    heading.ariaSort = order;
     body.append(...rows.map(({ row }) => row));
   }
 
@@ -120,6 +120,7 @@
       button.append(...heading.childNodes);
       button.addEventListener("click", () => sortBy(heading));
       heading.append(button);
+      heading.ariaSort = "none";
     }
   }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from learn2mix.bench.analysis.figures import Row, Summary, TaskSummary
@@ -30,7 +30,11 @@ from learn2mix.bench.analysis.wording import (
 
 CONSTANT = "constant prediction"
 POOR = " \u2020"  # dagger
-_POOR_NOTE = "\u2020 worse than a constant prediction."
+ALIKE = " \u2021"  # double dagger
+_MARKED = {
+    POOR: "\u2020 worse than a constant prediction.",
+    ALIKE: "\u2021 the same for all seeds, so there is no interval.",
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def overview(summary: Summary, links: Sequence[str]) -> Table:
         f"worse than {REFERENCE}: by the paired difference, after Holm's adjustment over all {summary.comparisons} "
         f"comparisons on this page; no mark: undecided. {NONE}: no runs."
     )
-    return Table("All tasks", columns, _with_poor_note(caption, columns), links=links)
+    return Table("All tasks", columns, _explained(caption, columns), links=links)
 
 
 def _named(task: TaskSummary, name: str) -> Row | None:
@@ -103,12 +107,19 @@ def _overview_cell(row: Row | None, task: TaskSummary) -> str:
 
 
 def _beside_constant(estimate: Estimate, scale: Scale, constant: float) -> str:
-    return written(estimate, scale) + (POOR if estimate.mean > constant else "")
+    return _marked(estimate, scale) + (POOR if estimate.mean > constant else "")
 
 
-def _with_poor_note(caption: str, columns: Sequence[Column]) -> str:
-    marked = any(POOR in cell for column in columns for cell in column.cells)
-    return f"{caption} {_POOR_NOTE}" if marked else caption
+def _marked(estimate: Estimate, scale: Scale) -> str:
+    """Write a mean, and mark that of several seeds without an interval."""
+    alike = estimate.n > 1 and estimate.half_width is None and math.isfinite(estimate.mean)
+    return written(estimate, scale) + (ALIKE if alike else "")
+
+
+def _explained(caption: str, columns: Sequence[Column]) -> str:
+    """Add what the marks in a table mean."""
+    cells = [cell for column in columns for cell in column.cells]
+    return " ".join([caption, *(note for mark, note in _MARKED.items() if any(mark in cell for cell in cells))])
 
 
 def final_table(task: TaskSummary, quantity: Quantity) -> Table:
@@ -117,19 +128,18 @@ def final_table(task: TaskSummary, quantity: Quantity) -> Table:
     title = with_unit(capital(scale.noun), scale.unit.strip())
     if quantity is PRIMARY:
         caption = f"Mean over seeds ± half the 95 % interval, after {task.budget}. Lower is better."
-        columns = [
-            replace(column, cells=tuple(_beside_constant(row.final, scale, row.constant) for row in rows))
-            if column.title == title
-            else column
-            for column in results_table(task)
-        ]
+        means = [[row.estimates[q] for row in rows] for q in task.quantities if q.in_metric]
+        marked = {_cells(written, own, scale): _cells(_marked, own, scale) for own in means}
+        columns = [replace(column, cells=marked.get(column.cells, column.cells)) for column in results_table(task)]
+        place = [column.title for column in columns].index(title)
+        columns[place] = Column(title, tuple(_beside_constant(row.final, scale, row.constant) for row in rows))
         foot = {"Method": CONSTANT, title: scale.number(task.constant)}
-        return Table(title, columns, _with_poor_note(caption, columns), tuple(row.verdict for row in rows), foot)
+        return Table(title, columns, _explained(caption, columns), tuple(row.verdict for row in rows), foot)
     estimates = [row.estimates.get(quantity) for row in rows]
     columns = [
         Column("Method", tuple(row.name for row in rows), numeric=False),
         Column("n", tuple(str(row.n) for row in rows)),
-        Column(title, tuple(NONE if e is None else written(e, scale) for e in estimates)),
+        Column(title, tuple(NONE if e is None else _marked(e, scale) for e in estimates)),
     ]
     caption = f"{quantity.explanation} Mean over seeds ± half the 95 % interval, after {task.budget}."
     if quantity.compared:
@@ -145,7 +155,11 @@ def final_table(task: TaskSummary, quantity: Quantity) -> Table:
             Column("By interval alone", tuple(judged), numeric=False),
         ]
         caption += " Lower is better. Not among the comparisons that are adjusted for their number."
-    return Table(title, columns, caption)
+    return Table(title, columns, _explained(caption, columns))
+
+
+def _cells(write: Callable[[Estimate, Scale], str], estimates: Sequence[Estimate], scale: Scale) -> tuple[str, ...]:
+    return tuple(write(estimate, scale) for estimate in estimates)
 
 
 def reading_tables(task: TaskSummary) -> list[tuple[str, str, Table]]:
@@ -171,15 +185,16 @@ def _reading_table(task: TaskSummary, readings: Sequence[Milestones], axis: str,
     for i, name in enumerate(names):
         cells = [_reading_cell(r, i, scale, row.constant) for r, row in zip(readings, task.rows, strict=True)]
         columns.append(Column(name, tuple(cells)))
-    whose = f"that {task.rows[0].name} needs for its budget" if axis == "seconds" else "of the budget"
     unit = "seconds" if axis == "seconds" else "epochs"
     counted = ", preparation counted" if prepared else ", preparation left out" if axis == "seconds" else ""
+    whose = f", by the seconds that {task.rows[0].name} needs for it{counted}" if axis == "seconds" else ""
     caption = (
-        f"{title}, at parts of the {unit} {whose}{counted}: each curve on the line between its two points about there, mean "
-        f"over seeds ± half the 95 % interval. Lower is better. {NONE}: the runs end before that, and nothing is extrapolated."
+        f"{title}, where E is the whole budget, {task.budget}{whose}. Each curve on the line between its two points about "
+        f"there, mean over seeds ± half the 95 % interval. Lower is better. {NONE}: the runs end before that, and nothing is "
+        "extrapolated."
     )
     foot = {"Method": CONSTANT, **{name: scale.number(task.constant) for name in names}}
-    return Table(f"{title}, at parts of the {unit}{counted}", columns, _with_poor_note(caption, columns), foot=foot)
+    return Table(f"{title}, at parts of the {unit}{counted}", columns, _explained(caption, columns), foot=foot)
 
 
 def _marks(task: TaskSummary, axis: str, prepared: bool) -> list[str]:
@@ -206,10 +221,10 @@ def spending_table(task: TaskSummary) -> Table:
     caption = "Mean over seeds. Preparation is what a method spends before the first step."
     if task.target is not None:
         caption = (
-            "Reached to seconds: progress until the target is first seen to be reached, median over seeds; a run that does "
-            "not get there counts as later than any that does, and where that leaves the median open there is no figure. "
-            "Prepared: what a method spends before the first step, counted only where said. Forwarded, backward: examples "
-            "through the network, those that a method only scores included."
+            "Reached to seconds, with and without preparation: progress until the target is first seen to be reached, median "
+            "over seeds; a run that does not get there counts as later than any that does, and where that leaves the median "
+            "open there is no figure. Preparation is what a method spends before the first step. Forwarded, backward: "
+            "examples through the network, those that a method only scores included."
         )
     return Table("Cost", cost_table(task), caption, tuple(row.verdict for row in task.rows))
 
@@ -228,11 +243,14 @@ def standing_table(standings: Sequence[Standing], opponent: str) -> Table:
     ]
     caption = (
         f"Over the tasks and seeds that a method and {opponent} both have, at the end of the budget. P: the probability "
-        "that a run of the method ends lower than one of the other, mean over tasks; it says how often, and nothing of by "
-        "how much. Relative to constant: interquartile mean of the metric divided by that of a constant prediction; 1 is "
-        "no better than the constant. Intervals: stratified bootstrap over seeds, the tasks taken as given; none where a "
-        "task has one seed."
+        "that a run of the method ends lower than one of the other, over all pairs of their runs, of equal seeds or not, mean "
+        "over tasks; it says how often, and nothing of by how much. Verdicts elsewhere are of pairs with equal seeds. "
+        "Relative to constant: interquartile mean of the metric divided by that of a constant prediction; 1 is no better "
+        "than the constant. Intervals: stratified bootstrap over seeds, the tasks taken as given; none where a task has one "
+        "seed, or all that is drawn gives the same."
     )
+    if len({standing.tasks for standing in standings}) > 1:
+        caption += " Methods over most tasks come first; figures over different tasks do not compare."
     return Table(f"Ranking against {opponent}", columns, caption)
 
 
