@@ -441,3 +441,20 @@ def test_a_policy_that_cannot_be_called_is_refused_before_an_epoch_is_spent(poli
         Mixer([0, 0, 1, 1], 2, policy=policy)
     with pytest.raises(TypeError, match="floor's policy"):
         policies.floor(policy, minimum=0.1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "reference", "share"),
+    [
+        (policies.Learn2Mix(mixing_rate=0.1), 0.0, 2.3 / 2.45),
+        (policies.floor(policies.Learn2Mix(mixing_rate=0.1), minimum=0.01), 0.0, 2.3 / 2.45),
+        (policies.floor(policies.Learn2Mix(mixing_rate=0.1), minimum=1 / 8), 0.0, 5 / 8),
+        (policies.Learn2Mix(mixing_rate=0.1), 2.3, 0.0),
+    ],
+)
+def test_a_group_of_noise_takes_over_unless_its_excess_is_observed_or_a_large_floor_bounds_it(policy, reference, share):
+    """Four groups; three can be learnt, down to 0.05, and one keeps 2.3 whatever it is given: 2.3 of 2.45."""
+    state = policy.init(np.array([0.3, 0.3, 0.3, 0.1]))
+    for _ in range(300):
+        state = policy.update(state, np.array([0.05, 0.05, 0.05, 2.3 - reference]), counts=np.ones(4))
+    assert state.proportions[3] == pytest.approx(share, abs=1e-9)
