@@ -11,9 +11,10 @@ import torch
 from bench_support import make_run
 from bench_toys import global_random_state, toy, toy_data
 from learn2mix.bench import clock
-from learn2mix.bench.clock import OneStepError, StepTimes, measure
+from learn2mix.bench.clock import OneStepError, measure
 from learn2mix.bench.methods import Classical, Curriculum
 from learn2mix.bench.methods.base import ShuffledFeed
+from learn2mix.bench.step_times import StepTimes
 from learn2mix.bench.store import Store
 from learn2mix.bench.training import Arm, DivergedError
 

@@ -34,6 +34,8 @@ from learn2mix.bench.variants import vary
 
 TASKS = {entry.name for entry in registry.entries("task")}
 
+T_1 = 12.706204736432095  # 97.5 % quantile of Student's t, 1 degree of freedom: half-width of differences 2 apart
+
 
 def columns(block):
     return {column.title: list(column.cells) for column in block.columns}
@@ -191,6 +193,24 @@ def test_preparation_counts_where_it_is_asked_to():
     counted = at_equal_cost(arms["learn2mix"], arms["curriculum"], axis="seconds", prepared=True)
     assert left_out.mean == pytest.approx(4.5)  # 5 - 1 and 6 - 1
     assert counted.mean == pytest.approx((5 - 3 + 6 - 2) / 2)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "low", "high", "p"), [(6, 2 - T_1, 2 + T_1, 1.0), (5, 0.5 - T_1 / 2, 0.5 + T_1 / 2, 0.5)]
+)
+def test_by_second_the_interval_holds_for_every_ratio_of_step_times(rounds, low, high, p):
+    """At steps equally long ours ends 1 and 0 above theirs; at half as long 2 and 1 below, at twice as long 3 and 1 above."""
+    runs = [make_run("learn2mix", s, test_metric=[9, 8, 7, 6, 5 + s], metric="mse") for s in range(2)]
+    runs += [make_run("classical", s, test_metric=[9, 8, 7, 5, 4 + 2 * s], metric="mse") for s in range(2)]
+    timing = make_timing(learn2mix=1.0, classical=1.0)
+    for name, steps in (("learn2mix", [0.5, 2.0, *[1.0] * (rounds - 2)]), ("classical", [1.0] * rounds)):
+        timing["rounds"][name] = {"step_seconds": steps, "epoch_seconds": [0.0] * rounds, "steps_per_epoch": 15}
+    (task,) = summarise(runs, timing=timing).tasks
+    arms = {arm.method: arm for arm in task.arms}
+    found = at_equal_cost(arms["learn2mix"], arms["classical"], axis="seconds")
+    assert (found.mean, found.n) == (pytest.approx(0.5), 2)
+    assert (found.low, found.high, found.p) == (pytest.approx(low), pytest.approx(high), pytest.approx(p))
+    assert at_equal_cost(arms["learn2mix"], arms["classical"]).low == pytest.approx(0.5 - T_1 / 2)  # by epoch
 
 
 def test_what_has_not_started_is_neither_better_nor_worse():

@@ -8,10 +8,12 @@ from learn2mix.bench.analysis.stats import (
     Estimate,
     Reached,
     bootstrap_interval,
+    envelope,
     half_widths,
     holm,
     interquartile_mean,
     mean_interval,
+    median_interval,
     paired_difference,
     probability_of_improvement,
     reached,
@@ -68,6 +70,30 @@ def test_paired_difference_pairs_by_seed_not_by_place():
 
 def test_one_pair_has_neither_interval_nor_p():
     assert paired_difference({1: 2.0}, {1: 0.5}) == Estimate(1.5, None, None, 1)
+
+
+@pytest.mark.parametrize(("n", "place"), [(6, 1), (8, 1), (9, 2), (15, 4), (30, 10)])
+def test_a_median_lies_between_the_innermost_pair_that_holds_it_in_95_percent(n, place):
+    """Places from the outside, from tables of the sign test; one further in would hold it less often."""
+    values = np.random.default_rng(n).permutation(n) + 1.0
+    assert median_interval(values) == (place, n + 1 - place)
+    assert 2 * reference.binom.cdf(place - 1, n, 0.5) <= 0.05 < 2 * reference.binom.cdf(place, n, 0.5)
+
+
+def test_five_values_bound_no_median():
+    assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0]) is None
+
+
+def test_an_envelope_holds_every_reading():
+    middle, lower, across = (
+        Estimate(2.0, 1.0, 3.0, 5, 0.001),
+        Estimate(1.0, 0.5, 1.5, 5, 0.01),
+        Estimate(-1.0, -1.5, -0.5, 5, 0.02),
+    )
+    assert envelope(middle, []) == middle
+    assert envelope(middle, [lower]) == Estimate(2.0, 0.5, 3.0, 5, 0.01)
+    assert envelope(middle, [lower, across]) == Estimate(2.0, -1.5, 3.0, 5, 1.0)
+    assert envelope(middle, [Estimate(1.0, None, None, 5)]) == Estimate(2.0, None, None, 5)
 
 
 def test_holm_by_hand():
@@ -170,6 +196,7 @@ def test_welch_from_intervals_against_scipy_on_the_values():
         (lambda: mean_interval([]), r"shape \(0,\)"),
         (lambda: mean_interval([[1.0, 2.0]]), r"shape \(1, 2\)"),
         (lambda: half_widths([[1.0, 2.0]]), "one seed has no spread"),
+        (lambda: median_interval([]), r"shape \(0,\)"),
         (lambda: paired_difference({1: 0.0}, {2: 0.0}), r"treated has seeds \[1\], reference \[2\]: none in common"),
         (lambda: holm([0.5, 1.5]), r"must be in \[0, 1\]"),
         (lambda: holm([float("nan")]), r"must be in \[0, 1\]"),

@@ -36,7 +36,7 @@ LAYERS = {
         ["cli"],
     ],
     "learn2mix.bench": [
-        ["arithmetic", "budget", "files", "provenance", "record", "search", "seeds", "theory"],
+        ["arithmetic", "budget", "files", "provenance", "record", "search", "seeds", "step_times", "theory"],
         ["analysis", "bundle", "data"],
         ["models", "report", "store"],
         ["tasks"],

@@ -7,7 +7,6 @@ turn, round after round, in one process with a fixed number of threads, so that 
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from learn2mix.bench.lookup import find_method, find_task
 from learn2mix.bench.methods.base import Method
 from learn2mix.bench.record import Run
 from learn2mix.bench.runner import make_ready
+from learn2mix.bench.step_times import StepTimes
 from learn2mix.bench.store import Store
 from learn2mix.bench.tasks.base import Task
 from learn2mix.bench.training import DivergedError, Trainer
@@ -29,32 +29,6 @@ from learn2mix.bench.training import DivergedError, Trainer
 
 class OneStepError(ValueError):
     """An epoch has one step, so that its start cannot be told from a step."""
-
-
-@dataclass(frozen=True)
-class StepTimes:
-    """One method's times; a value a round.
-
-    Args:
-        step_seconds: An optimiser step within an epoch, with all that fills and judges its batch.
-        epoch_seconds: What an epoch costs beyond its steps: making its order, ending it, moving proportions.
-        steps_per_epoch: Steps that share an epoch's cost.
-    """
-
-    step_seconds: tuple[float, ...]
-    epoch_seconds: tuple[float, ...]
-    steps_per_epoch: int
-
-    @property
-    def seconds_per_step(self) -> float:
-        """The median step, and its share of the median epoch's cost."""
-        return statistics.median(self.step_seconds) + statistics.median(self.epoch_seconds) / self.steps_per_epoch
-
-    @property
-    def by_round(self) -> tuple[float, ...]:
-        """Seconds a step in each round, for paired ratios between methods."""
-        pairs = zip(self.step_seconds, self.epoch_seconds, strict=True)
-        return tuple(step + epoch / self.steps_per_epoch for step, epoch in pairs)
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,15 @@ class Arm:
         method: The method.
         runs: Its runs by seed, all with rows at the same epochs.
         step_seconds: Median time of a step, None where it was not measured.
+        step_rounds: Seconds a step in each round of that measurement, in which all methods took turns; empty where they
+            are not known.
     """
 
     name: str
     method: str
     runs: Mapping[int, Run]
     step_seconds: float | None = None
+    step_rounds: tuple[float, ...] = ()
 
     def stack(self, curve: str) -> Array:
         """Stack a curve of all runs: (n, rows) or (n, rows, k)."""

@@ -138,6 +138,54 @@ def paired_difference(treated: Mapping[int, float], reference: Mapping[int, floa
     return replace(estimate, p=float(scipy_stats.ttest_1samp(differences, 0.0).pvalue))
 
 
+def median_interval(values: ArrayLike) -> tuple[float, float] | None:
+    """Bound a median by two of the values themselves, with at least 95 % whatever their distribution.
+
+    Args:
+        values: Shape (n,), n >= 1, finite.
+
+    Returns:
+        Lower and upper end; None below 6 values, of which even the outermost two hold the median less often.
+
+    Raises:
+        ValueError: There is no value, or the shape is not (n,).
+
+    >>> median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
+    (1.0, 6.0)
+    >>> median_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+
+    Reference: Conover, "Practical nonparametric statistics", 1999, 3.2.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"values has shape {array.shape}, but must be (n,) with n >= 1: one value a round")
+    low, high = scipy_stats.quantile_test(array).confidence_interval(CONFIDENCE)
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else None
+
+
+def envelope(estimate: Estimate, others: Sequence[Estimate]) -> Estimate:
+    """Widen an estimate until it holds whichever of several readings is the right one.
+
+    Args:
+        estimate: The reading in the middle.
+        others: Readings under other values of something known only within bounds.
+
+    Returns:
+        The mean of ``estimate``, between the lowest and the highest end of all, with the largest of their p-values: 1
+        where their means do not all lie on one side of 0, since between them lies a reading of none. Without an
+        interval in one of them, ``estimate`` with none.
+
+    >>> envelope(Estimate(2.0, 1.0, 3.0, 5, 0.001), [Estimate(1.5, 0.5, 2.5, 5, 0.01)])
+    Estimate(mean=2.0, low=0.5, high=3.0, n=5, p=0.01)
+    """
+    readings = [estimate, *others]
+    lows, highs, p_values = zip(*((one.low, one.high, one.p) for one in readings), strict=True)
+    if None in lows or None in highs or None in p_values:
+        return replace(estimate, low=None, high=None, p=None)
+    one_side = len({np.sign(one.mean) for one in readings}) == 1
+    return replace(estimate, low=min(lows), high=max(highs), p=max(p_values) if one_side else 1.0)
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjust a family of p-values by Holm's step-down method.
 

@@ -15,6 +15,7 @@ from learn2mix.bench.analysis.figures import AXES, Arm, Row, Summary, TaskSummar
 from learn2mix.bench.analysis.quantities import PRIMARY, QUANTITIES, Quantity
 from learn2mix.bench.analysis.stats import Estimate, Reached
 from learn2mix.bench.record import Run
+from learn2mix.bench.step_times import StepTimes
 
 REFERENCE = "classical"
 FOCUS = "learn2mix"
@@ -91,20 +92,23 @@ def _arms(runs: Sequence[Run], timings: Sequence[Mapping[str, Any]]) -> list[Arm
                 _label(method, own, differing),
                 method,
                 dict(sorted(by_seed.items())),
-                _step_seconds(timings, members[0].settings, method),
+                *_step_times(timings, members[0].settings, method),
             )
         )
     return sorted(arms, key=lambda arm: (arm.method != REFERENCE, arm.method != FOCUS, arm.name))
 
 
-def _step_seconds(timings: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], method: str) -> float | None:
-    """Look a step time up; times of another task, or under other settings, say nothing of this one."""
+def _step_times(
+    timings: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], method: str
+) -> tuple[float | None, tuple[float, ...]]:
+    """Look a step time and its rounds up; times of another task, or under other settings, say nothing of this one."""
     for timing in timings:
         theirs = timing.get("settings", {"task": timing.get("task", settings.get("task"))})
         same = all(settings.get(key) == value for key, value in theirs.items())
         if same and method in timing.get("seconds_per_step", {}):
-            return float(timing["seconds_per_step"][method])
-    return None
+            rounds = timing.get("rounds", {}).get(method)
+            return float(timing["seconds_per_step"][method]), StepTimes(**rounds).by_round if rounds else ()
+    return None, ()
 
 
 def _task(title: str, runs: Sequence[Run], timings: Sequence[Mapping[str, Any]]) -> TaskSummary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,7 +58,8 @@ _HOW = (
     f"{capital(FOCUS)} less each method, mean over seeds; below zero {FOCUS} is better. A method's verdicts take Holm's "
     "adjustment over the number of tasks that stands beside it, and undecided does not mean equal. Both are read where the "
     "cheaper of the two ends: after as many epochs, examples (forward and backward, those of preparation left out) or seconds, "
-    "with the seconds of preparation left out or counted; one whose preparation alone outlasts the other has not started by "
+    "with the seconds of preparation left out or counted, and an interval wide enough for whichever ratio of step times the "
+    "timing run leaves open; one whose preparation alone outlasts the other has not started by "
     "then, and counts neither there nor in the adjustment. Worst group is that of the group with the largest error; the other "
     "columns are the test metric."
 )
@@ -71,7 +72,8 @@ def at_equal_cost(
     """Compare two methods, paired by seed, at the cost at which the cheaper of the two ends.
 
     A run is read on the line between the two points about that cost; before its first step it is the network as it was
-    initialised, and nothing is read beyond an end.
+    initialised, and nothing is read beyond an end. Step times are known within bounds only: by the second, the interval is
+    widened to hold at both ends of the 95 % interval of their ratio, its median over the rounds of the timing run.
 
     Args:
         ours: The runs of one method.
@@ -84,13 +86,24 @@ def at_equal_cost(
         Ours minus theirs; None without a common seed, where the cost or the quantity was not recorded, or where one of
         them would not have taken its first step.
     """
+    if not ours.runs.keys() & theirs.runs.keys() or outlasts(ours, theirs, axis, prepared):
+        return None
+    found = _read_together(ours, theirs, axis, prepared, quantity)
+    if found is None or axis != "seconds":
+        return found
+    others = (_read_together(one, theirs, axis, prepared, quantity) for one in _other_paces(ours, theirs))
+    return stats.envelope(found, [other for other in others if other is not None])
+
+
+def _read_together(ours: Arm, theirs: Arm, axis: str, prepared: bool, quantity: Quantity) -> Estimate | None:
+    """Read both where the cheaper ends; None where the cost or the quantity was not recorded."""
     arms = ours, theirs
     read = [
         (spent, values)
         for arm in arms
         if (spent := readings.spent(arm, axis, prepared)) is not None and (values := arm.values(quantity)) is not None
     ]
-    if len(read) < len(arms) or not ours.runs.keys() & theirs.runs.keys() or outlasts(ours, theirs, axis, prepared):
+    if len(read) < len(arms):
         return None
     whole = min(float(spent[:, -1].mean()) for spent, _ in read)
     found = [
@@ -98,6 +111,14 @@ def at_equal_cost(
         for arm, pair in zip(arms, read, strict=True)
     ]
     return stats.paired_difference(*found)
+
+
+def _other_paces(ours: Arm, theirs: Arm) -> list[Arm]:
+    """Return ours with a step as short and as long, beside theirs, as the rounds of the timing run leave open."""
+    if not ours.step_rounds or len(ours.step_rounds) != len(theirs.step_rounds) or theirs.step_seconds is None:
+        return []
+    ratios = stats.median_interval(np.divide(ours.step_rounds, theirs.step_rounds))
+    return [] if ratios is None else [replace(ours, step_seconds=ratio * theirs.step_seconds) for ratio in ratios]
 
 
 def outlasts(ours: Arm, theirs: Arm, axis: str, prepared: bool) -> bool:
