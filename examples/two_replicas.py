@@ -8,6 +8,7 @@ import tempfile
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # before there is a group: imported later, by DDP, it keeps that alive past its end
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -50,8 +51,7 @@ def train(rank: int, folder: str) -> None:
 def replica(rank: int, folder: str) -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine: its loopback will do
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=REPLICAS)
-    train(rank, folder)  # what it made, the model above all, is gone before the group is
-    dist.barrier()  # or one may leave while the other is still talking to it
+    train(rank, folder)  # the model holds the group too, and is gone before it ends
     dist.destroy_process_group()
 
 

@@ -21,14 +21,8 @@ ENDS = {
 }
 
 
-def run(path):
-    return subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=300, check=False)
-
-
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_example_runs(path):
-    done = run(path)
-    if "SIGABRT" in done.stderr:  # once in some thirty runs a thread of gloo's aborts a process that has done its work
-        done = run(path)
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(ENDS[path.stem], done.stdout), done.stdout
