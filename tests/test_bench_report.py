@@ -591,7 +591,7 @@ def test_ranking_counts_no_task_without_a_method_better_than_a_constant():
     html = page(
         summarise(make_run(n, s, task=t, test_metric=[1, e]) for t, n, es in fair + poor for s, e in enumerate(es))
     )
-    assert "Not counted, as every method ends worse than a constant prediction: b." in html
+    assert "Not counted, as no method ends better than a constant prediction: b." in html
 
 
 def test_ranking_puts_methods_over_most_tasks_first_and_gives_no_interval_without_width():

@@ -21,7 +21,7 @@ from learn2mix.bench.analysis.quantities import (
 from learn2mix.bench.analysis.ranking import opponents, rank
 from learn2mix.bench.analysis.readings import read
 from learn2mix.bench.analysis.stats import Estimate
-from learn2mix.bench.analysis.summary import WORSE_THAN_CONSTANT, Judged, against_each, difference, summarise
+from learn2mix.bench.analysis.summary import NO_BETTER_THAN_CONSTANT, Judged, against_each, difference, summarise
 from learn2mix.bench.analysis.wording import cost_table, headline, results_table, tally
 from learn2mix.bench.report import page
 from learn2mix.bench.report.tables import final_table, overview, reading_tables
@@ -356,10 +356,14 @@ def test_what_is_not_comparable_is_not_compared():
     assert "not comparable" in final_table(task, TRAIN_LOSS).caption
 
 
-def test_every_method_worse_than_a_constant_is_said():
-    note = "Every method ends worse than a constant prediction"
-    worse, better = falling((0.7, 0.65)), falling((0.7, 0.5))  # the constant scores 0.6
-    assert [any(note in text for text in only_task(runs).notes) for runs in (worse, better)] == [True, False]
+def test_no_method_better_than_a_constant_is_said():
+    note = "No method ends better than a constant prediction"
+    worse, equal, better = falling((0.7, 0.65)), falling((0.7, 0.6)), falling((0.7, 0.5))  # the constant scores 0.6
+    assert [any(note in text for text in only_task(runs).notes) for runs in (worse, equal, better)] == [
+        True,
+        True,
+        False,
+    ]
     cells = final_table(only_task(better), PRIMARY).columns[2].cells
     assert [cell.endswith("\u2020") for cell in cells] == [True, False]
 
@@ -373,15 +377,15 @@ def test_worse_than_a_constant_is_judged_on_the_seeds_that_a_method_has():
         [replace(run, facts={**run.facts, "reference_metric": c}) for run, c in zip(runs, constants, strict=True)]
     )
     assert task.constant == pytest.approx(1.6 / 3)
-    assert task.worse_than_constant
-    assert WORSE_THAN_CONSTANT in task.notes
+    assert task.no_better_than_constant
+    assert NO_BETTER_THAN_CONSTANT in task.notes
 
 
 def test_the_overview_names_the_tasks_on_which_a_constant_does_better_and_no_others():
     runs = [make_run(m, s, task="a", test_metric=[0.9, 0.7 + s / 10]) for m in ("classical", "focal") for s in (0, 1)]
     runs += [make_run("classical", s, task="b") for s in (0, 1)] + [make_run("constant-rate", 0, task="b")]
     notes = page(summarise(runs)).split('id="overview"')[1].split('class="notes"')[1].split("</ul>")[0]
-    assert notes == f"><li>a: {WORSE_THAN_CONSTANT}</li>"
+    assert notes == f"><li>a: {NO_BETTER_THAN_CONSTANT}</li>"
 
 
 def test_learn2mix_against_each_takes_holm_over_a_methods_tasks():

@@ -93,7 +93,7 @@ def rank(summary: Summary, opponent: str = REFERENCE) -> tuple[Standing, ...]:
         many the most often lower.
     """
     pools: dict[str, _Pool] = {}
-    for task in (task for task in summary.tasks if not task.worse_than_constant):
+    for task in (task for task in summary.tasks if not task.no_better_than_constant):
         theirs = next((arm for arm in task.arms if arm.method == opponent), None)
         for arm in task.arms:
             seeds = sorted(arm.runs.keys() & theirs.runs.keys()) if theirs and theirs is not arm else []

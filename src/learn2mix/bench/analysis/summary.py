@@ -20,8 +20,8 @@ from learn2mix.bench.step_times import StepTimes
 REFERENCE = "classical"
 FOCUS = "learn2mix"
 LEVEL = 0.05
-WORSE_THAN_CONSTANT = (
-    "Every method ends worse than a constant prediction: this measures how fast a bias moves, not what is learned."
+NO_BETTER_THAN_CONSTANT = (
+    "No method ends better than a constant prediction: this measures how fast a bias moves, not what is learned."
 )
 
 
@@ -263,8 +263,8 @@ def _notes(task: TaskSummary) -> tuple[str, ...]:
         notes.append(f"{arms[0].name} is the only method here, so nothing is compared.")
     if len(seeds) == 1:
         notes.append("There is one seed, so there are no intervals: one run says nothing of the next.")
-    if task.worse_than_constant:
-        notes.append(WORSE_THAN_CONSTANT)
+    if task.no_better_than_constant:
+        notes.append(NO_BETTER_THAN_CONSTANT)
     for arm in arms:
         missing = [seed for seed in seeds if seed not in arm.runs]
         if missing:

@@ -116,7 +116,7 @@ def _less_each(judged: Judgements, place: int, one: Shown, task: TaskSummary) ->
 def conclusions(shown: Sequence[Shown]) -> tuple[str, ...]:
     """Say of each control where learn2mix is better, worse or undecided, and what follows for what the control lacks.
 
-    Tasks on which every method ends worse than a constant prediction are left out, and named.
+    Tasks on which no method ends better than a constant prediction are left out, and named.
     """
     judged = judged_at_the_end(shown)
     sentences = []
@@ -127,9 +127,9 @@ def conclusions(shown: Sequence[Shown]) -> tuple[str, ...]:
             f"{_where([(f'{one.panel.inline} {_size(found, one)}', found.verdict) for one, found in first])}; in the worst "
             f"group {_where([(one.panel.inline, found.verdict) for one, found in worst], brief=True)}. So {meaning}."
         )
-    left_out = [one.panel.inline for one in shown if one.summary and one.summary.worse_than_constant]
+    left_out = [one.panel.inline for one in shown if one.summary and one.summary.no_better_than_constant]
     if sentences and left_out:
-        sentences.append(f"Left out, as every method ends worse than a constant prediction: {', '.join(left_out)}.")
+        sentences.append(f"Left out, as no method ends better than a constant prediction: {', '.join(left_out)}.")
     return tuple(sentences)
 
 
@@ -164,7 +164,7 @@ def _by_task(judged: Mapping[tuple[int, str], Judged], name: str, shown: Sequenc
     return [
         (one, judged[place, name])
         for place, one in enumerate(shown)
-        if one.summary and not one.summary.worse_than_constant and (place, name) in judged
+        if one.summary and not one.summary.no_better_than_constant and (place, name) in judged
     ]
 
 

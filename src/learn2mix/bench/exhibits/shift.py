@@ -58,7 +58,7 @@ def _overview(judged: Judgements, shown: Sequence[Shown]) -> list[Block]:
         found = [(title, task, cells.get((place, FOCUS))) for place, title, task in there]
         texts = [NONE if one is None else judged_words(one, scale_of(task)) for _, task, one in found]
         columns.append(Column(capital(quantity.label), tuple(texts)))
-        counted = [(title, one) for title, task, one in found if one and not task.worse_than_constant]
+        counted = [(title, one) for title, task, one in found if one and not task.no_better_than_constant]
         said = []
         for word in ("worse", "better", "undecided"):
             of = [
@@ -77,9 +77,9 @@ def _overview(judged: Judgements, shown: Sequence[Shown]) -> list[Block]:
                 f"{capital(quantity.label)} (Holm over {family} tasks): of {len(counted)} tasks {FOCUS} is {listed(said)}."
             )
     notes.append("Below zero is better; errors are in points.")
-    left_out = [title for _, title, task in there if task.worse_than_constant]
+    left_out = [title for _, title, task in there if task.no_better_than_constant]
     if left_out:
-        notes.append(f"Not counted, as every method ends worse than a constant prediction: {', '.join(left_out)}.")
+        notes.append(f"Not counted, as no method ends better than a constant prediction: {', '.join(left_out)}.")
     return [Block(f"{capital(FOCUS)} less {REFERENCE}", tuple(columns), tuple(notes))]
 
 

@@ -11,7 +11,7 @@ from learn2mix.bench.analysis import readings, stats
 from learn2mix.bench.analysis.figures import Arm, TaskSummary
 from learn2mix.bench.analysis.quantities import PRIMARY, WORST_GROUP, Quantity
 from learn2mix.bench.analysis.stats import Estimate
-from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, WORSE_THAN_CONSTANT, Judged, against_each
+from learn2mix.bench.analysis.summary import FOCUS, NO_BETTER_THAN_CONSTANT, REFERENCE, Judged, against_each
 from learn2mix.bench.analysis.wording import (
     NONE,
     Block,
@@ -143,7 +143,7 @@ Judgements = Mapping[_Cost, Mapping[tuple[int, str], Judged]]
 
 def _count(judged: Judgements, there: list[tuple[Shown, TaskSummary]], methods: list[str]) -> Block:
     """Count the verdicts over tasks, a row a method."""
-    counted = [i for i, (_, task) in enumerate(there) if not task.worse_than_constant]
+    counted = [i for i, (_, task) in enumerate(there) if not task.no_better_than_constant]
     families = {name: found.family for (_, name), found in judged[_COSTS[0]].items()}
     columns = [
         Column("Against", tuple(methods), numeric=False),
@@ -154,14 +154,15 @@ def _count(judged: Judgements, there: list[tuple[Shown, TaskSummary]], methods: 
         for method in methods:
             texts.append(tally([cells[i, method] for i in counted if (i, method) in cells]))
         columns.append(Column(cost.title, tuple(texts), numeric=False))
-    left_out = [_named(one) for one, task in there if task.worse_than_constant]
+    left_out = [_named(one) for one, task in there if task.no_better_than_constant]
     notes = [
         f"Of {len(counted)} tasks ({', '.join(_named(there[i][0]) for i in counted)}), those with runs of both.",
         _HOW,
     ]
     if left_out:
         notes.append(
-            f"Not counted but among the number, as every method ends worse than a constant prediction: {', '.join(left_out)}."
+            "Left out of the counts, though their p-values are adjusted for, as no method ends better than a constant "
+            f"prediction: {', '.join(left_out)}."
         )
     notes += _short_steps(judged, there)
     return Block(f"Tasks on which {FOCUS} is better, worse or undecided", tuple(columns), tuple(notes))
@@ -177,7 +178,7 @@ def _short_steps(judged: Judgements, there: list[tuple[Shown, TaskSummary]]) -> 
             next((a.step_seconds for a in task.arms if a.method == name), None) for name in (FOCUS, REFERENCE)
         )
         pair = [judged[cost].get((i, REFERENCE)) for cost in (by_epoch, by_second)]
-        if not ours or not theirs or task.worse_than_constant or None in pair:
+        if not ours or not theirs or task.no_better_than_constant or None in pair:
             continue
         lost = [found.verdict == "worse" for found in pair if found] == [False, True]
         longest = max(longest, theirs) if lost else longest
@@ -208,7 +209,7 @@ def _table(index: int, judged: Judgements, there: list[tuple[Shown, TaskSummary]
         late = {name for name in rows if outlasts(arms[FOCUS], arms[name], cost.axis, cost.prepared)}
         texts = (_NOT_STARTED if name in late else _cell(cells.get((index, name)), scale) for name in rows)
         columns.append(Column(with_unit(cost.title, scale.step.strip()), tuple(texts)))
-    notes = (WORSE_THAN_CONSTANT,) if task.worse_than_constant else ()
+    notes = (NO_BETTER_THAN_CONSTANT,) if task.no_better_than_constant else ()
     return Block(_named(one), tuple(columns) if rows else (), notes)
 
 

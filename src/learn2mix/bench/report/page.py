@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 from learn2mix.bench.analysis.figures import Summary, TaskSummary
 from learn2mix.bench.analysis.palette import Style, swatches
 from learn2mix.bench.analysis.ranking import Standing, foremost, opponents, rank
-from learn2mix.bench.analysis.summary import FOCUS, REFERENCE, WORSE_THAN_CONSTANT, summarise
+from learn2mix.bench.analysis.summary import FOCUS, NO_BETTER_THAN_CONSTANT, REFERENCE, summarise
 from learn2mix.bench.analysis.wording import Block, capital, headline, scale_of
 from learn2mix.bench.files import write_whole
 from learn2mix.bench.record import Run
@@ -153,7 +153,9 @@ def _failures(failures: Mapping[str, str]) -> str:
 
 def _overview(summary: Summary) -> str:
     links = [f"#task-{i}" for i in range(len(summary.tasks))]
-    notes = markup.bullets(f"{task.title}: {WORSE_THAN_CONSTANT}" for task in summary.tasks if task.worse_than_constant)
+    notes = markup.bullets(
+        f"{task.title}: {NO_BETTER_THAN_CONSTANT}" for task in summary.tasks if task.no_better_than_constant
+    )
     return f"<section><h2>All tasks</h2>{markup.table(overview(summary, links))}{notes}</section>"
 
 
@@ -161,9 +163,9 @@ def _ranking(rankings: Mapping[str, Sequence[Standing]], tasks: Sequence[TaskSum
     if not rankings:
         return ""
     choice = markup.radios("opponent", "Against", [(opponent, opponent) for opponent in rankings])
-    poor = ", ".join(task.title for task in tasks if task.worse_than_constant)
+    poor = ", ".join(task.title for task in tasks if task.no_better_than_constant)
     left_out = markup.bullets(
-        [f"Not counted, as every method ends worse than a constant prediction: {poor}."] if poor else []
+        [f"Not counted, as no method ends better than a constant prediction: {poor}."] if poor else []
     )
     tables = {opponent: markup.table(standing_table(found, opponent)) for opponent, found in rankings.items()}
     charts = markup.figure("improvement", "Probability of ending lower than the other; 0.5: as often as not")

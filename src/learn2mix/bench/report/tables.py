@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from learn2mix.bench.analysis.figures import Row, Summary, TaskSummary
+from learn2mix.bench.analysis.figures import Row, Summary, TaskSummary, no_better
 from learn2mix.bench.analysis.quantities import PRIMARY, Quantity
 from learn2mix.bench.analysis.ranking import Standing, method_names
 from learn2mix.bench.analysis.readings import FRACTIONS, Milestones, read, spent
@@ -32,7 +32,7 @@ CONSTANT = "constant prediction"
 POOR = " \u2020"  # dagger
 ALIKE = " \u2021"  # double dagger
 _MARKED = {
-    POOR: "\u2020 worse than a constant prediction.",
+    POOR: "\u2020 no better than a constant prediction.",
     ALIKE: "\u2021 the same for all seeds, so there is no interval.",
 }
 
@@ -107,7 +107,7 @@ def _overview_cell(row: Row | None, task: TaskSummary) -> str:
 
 
 def _beside_constant(estimate: Estimate, scale: Scale, constant: float) -> str:
-    return _marked(estimate, scale) + (POOR if estimate.mean > constant else "")
+    return _marked(estimate, scale) + (POOR if no_better(estimate.mean, constant) else "")
 
 
 def _marked(estimate: Estimate, scale: Scale) -> str:
