@@ -15,7 +15,7 @@ import pytest
 import learn2mix
 from learn2mix.bench.store import Store
 
-QUICK = ["compare", "digits", "--methods", "learn2mix,classical", "--seeds", "2", "--epochs", "2"]
+QUICK = ["compare", "digits", "--methods", "learn2mix,classical", "--seeds", "2", "--epochs", "2", "--workers", "1"]
 
 
 def command(*arguments):

@@ -106,6 +106,7 @@ def test_packed_runs_are_still_found_and_reported(reproduced, tmp_path):
 def test_a_variant_goes_to_a_folder_of_its_own(tmp_path):
     done = run(
         *["compare", "digits", "--methods", "learn2mix,natural", "--seeds", "1", "--epochs", "2", "--output", tmp_path],
+        *["--workers", "1"],
         *[
             "--profile",
             "exponential",
@@ -166,7 +167,8 @@ def test_every_method_is_tuned_by_equally_many_trials_and_then_compared(tmp_path
     ids=["steps", "fraction", "epochs"],
 )
 def test_budgets(budget, steps, tmp_path):
-    done = run("compare", "digits", "--methods", "classical,curriculum", "--seeds", "1", *budget, "--output", tmp_path)
+    arguments = ["compare", "digits", "--methods", "classical,curriculum", "--seeds", "1", "--workers", "1"]
+    done = run(*arguments, *budget, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
     runs = {found.settings["method"]: found for found in Store(tmp_path / "digits").runs()}
     assert runs["classical"].curves["steps"].tolist() == steps
@@ -176,6 +178,7 @@ def test_budgets(budget, steps, tmp_path):
 
 def test_a_budget_in_seconds_is_as_many_steps_as_the_timing_run_says(tmp_path):
     arguments = ["compare", "digits", "--methods", "classical,learn2mix", "--seeds", "1", "--seconds", "0.05"]
+    arguments += ["--workers", "1"]
     done = run(*arguments, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
     store = Store(tmp_path / "digits")
